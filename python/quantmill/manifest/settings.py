@@ -1,0 +1,190 @@
+"""The resolved settings of a run as frozen records. Each field has a unit and a meaning; an unknown field is an error.
+
+Rates are fractions (0.02 = 2 %), costs are basis points where the name ends in `_bps`, lengths are sessions of the
+run's grid.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0)]
+Sessions = Annotated[int, Field(ge=1)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9_]+:[A-Z0-9!._&-]+$")]
+Regime = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS"]
+
+
+class Record(BaseModel):
+    """A frozen record that rejects unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UniverseSettings(Record):
+    """Which atoms a run may choose from."""
+
+    id: str = Field(description="name of the universe file under manifest/universes")
+    scanner_id: str = Field(description="name under which the candidates are recorded")
+    basis: Literal["pit", "static"] = Field(description="static: today's list applied to all history")
+    symbols: tuple[Symbol, ...] = Field(min_length=1, description="candidate symbols, EXCHANGE:TICKER")
+    landed_only: tuple[Symbol, ...] = Field(default=(), description="landed and judged, never candidates")
+    logic: Literal["buy_hold"] = Field(description="logic of every candidate")
+    direction: Literal["LONG", "SHORT"] = Field(description="direction of every candidate")
+
+
+class BarSettings(Record):
+    """What the bars of the universe carry."""
+
+    kind: Literal["ohlcv", "close_only"] = Field(description="close_only: open, high and low are NULL by declaration")
+    volume: Literal["present", "absent"] = Field(description="absent: volume is NULL by declaration")
+
+
+class WindowSet(Record):
+    """Lengths of one family of walk-forward windows."""
+
+    train: Sessions
+    test: Sessions
+    step: Sessions
+
+
+class MatrixSettings(Record):
+    """Which cells are run: the product of these lists, plus the baselines."""
+
+    selection_engines: tuple[Literal["baseline"], ...] = Field(min_length=1)
+    window_sets: tuple[str, ...] = Field(min_length=1)
+    rebalance_modes: tuple[Literal["window"], ...] = Field(min_length=1)
+    engines: tuple[Literal["custom"], ...] = Field(min_length=1)
+    risk_profiles: tuple[Literal["equal_weight", "min_variance"], ...] = Field(min_length=1)
+    simulators: tuple[Literal["custom"], ...] = Field(min_length=1)
+    cost_models: tuple[str, ...] = Field(min_length=1)
+    baselines: tuple[Literal["market", "benchmark", "raw_pool_ew"], ...] = Field(min_length=1)
+
+
+class Headline(Record):
+    """The configuration that a profile states as its own; ranking is not affected."""
+
+    engine: str
+    risk_profile: str
+
+
+class CostModel(Record):
+    """Trading and holding costs."""
+
+    slippage_bps: Rate = Field(description="basis points of traded notional, per side")
+    commission_bps: Rate = Field(description="basis points of traded notional, per side")
+    borrow_annual: Rate = Field(description="fraction per year of short notional, accrued per session")
+
+    @property
+    def rate(self) -> float:
+        """Cost per unit of traded notional."""
+        return (self.slippage_bps + self.commission_bps) / 10_000.0
+
+
+class RegimeSettings(Record):
+    """Where the regime of a window comes from."""
+
+    basis: Literal["declared"] = Field(description="declared: every window carries `label`, nothing is measured")
+    label: Regime
+
+
+class AllocationSettings(Record):
+    """Estimators, clusters, caps, penalties and the solver ladder of the allocation stage."""
+
+    covariance: Literal["ledoit_wolf", "sample"]
+    estimation_window: int | None = Field(
+        default=None, ge=2, description="rows of the risk estimators; null: max(train, 120)"
+    )
+    mean_window: Sessions
+    correlation_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of epsilon")
+    variance_floor: Rate = Field(description="added to the diagonal, as a fraction of the mean variance")
+    kappa_max: float = Field(gt=1, description="largest condition number of the shrunk correlation")
+    cluster_mode: Literal["ward", "none"]
+    cluster_lookbacks: tuple[Sessions, ...] = Field(min_length=1)
+    cluster_cut: dict[Regime, float]
+    max_clusters: Sessions
+    cluster_cap: Fraction
+    regime_caps: dict[Regime, Fraction]
+    asset_cap: Fraction
+    cap_policy: Literal["relax", "cash", "fail"]
+    intra_mode: Literal["blend", "inverse_variance", "inverse_vol", "equal"]
+    intra_alpha: Fraction
+    momentum_window: Sessions
+    l2_gamma: dict[str, Rate] = Field(description="relative ridge by regime label or quadrant")
+    fragility: Rate = Field(description="lambda_f, weight of the relative CVaR term")
+    turnover_penalty: bool
+    cvar_beta: float = Field(gt=0, lt=1)
+    toxic_return: float = Field(gt=0)
+    min_coverage: Fraction = Field(description="least share of estimation rows an atom must have")
+    max_missing: Fraction = Field(description="largest share of estimation rows an atom may miss")
+    min_rows: Sessions = Field(description="least rows of a risk estimate")
+    health_min: Fraction = Field(description="least solver health of a configuration")
+
+
+class SimulationSettings(Record):
+    """What the simulator does beside trading."""
+
+    short_isolation: bool
+    delist_after: Sessions = Field(description="consecutive missing sessions after which a holding is closed")
+    delist_haircut: Fraction
+    starting_nav: float = Field(gt=0)
+    bankrupt_below: Fraction = Field(description="share of the starting NAV below which the book goes to cash")
+
+
+class SelectionSettings(Record):
+    """Thresholds of the scored selection engines; `baseline` recruits every candidate and reads `history_floor` only."""
+
+    history_floor: Sessions = Field(description="accepted returns an atom needs at the decision")
+    top_n: Sessions
+    entropy_max: Fraction
+    efficiency_min: Fraction
+    min_momentum: float
+    inert_vetoes: tuple[str, ...] = Field(description="veto codes that are off and recorded as inert")
+
+
+class Settings(Record):
+    """Everything a run was asked to do."""
+
+    profile: str
+    description: str
+    as_of: datetime = Field(description="decisions and data stop at the last session that closed by then, UTC")
+    calendar_id: Literal["XNYS", "24/7"]
+    periods_per_year: Literal[252, 365]
+    lookback_sessions: Sessions = Field(description="sessions of the grid, counted back from as_of on the calendar")
+    revision_policy: Literal["latest"]
+    universe: UniverseSettings
+    benchmarks: tuple[Symbol, ...] = Field(min_length=1, description="symbols of the market baseline")
+    benchmark_note: str = Field(default="", description="what a reader must know of the benchmark, shown on pages")
+    bars: BarSettings
+    windows: dict[str, WindowSet]
+    matrix: MatrixSettings
+    headline: Headline
+    required_simulators: tuple[str, ...]
+    tier: Literal["smoke", "strict", "promotable"]
+    cost_models: dict[str, CostModel]
+    regime: RegimeSettings
+    selection: SelectionSettings
+    allocation: AllocationSettings
+    simulation: SimulationSettings
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Settings:
+        for name in self.matrix.window_sets:
+            if name not in self.windows:
+                raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")
+        for name in self.matrix.cost_models:
+            if name not in self.cost_models:
+                raise ValueError(
+                    f"matrix.cost_models names '{name}', but cost_models has {', '.join(self.cost_models)}"
+                )
+        if self.headline.engine not in self.matrix.engines:
+            raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
+        if self.headline.risk_profile not in self.matrix.risk_profiles:
+            raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
+        if self.as_of.tzinfo is None:
+            raise ValueError("as_of has no time zone; write it like 2022-12-28T22:00:00Z")
+        return self
