@@ -1,0 +1,77 @@
+"""Reading the outside of a payload file: its format, whether it is whole, its columns."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantmill.errors import DataContractError, UsageError
+
+EXTENSIONS = {".csv": ("csv", "none"), ".csv.gz": ("csv", "gzip"), ".parquet": ("parquet", "none")}
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """`extension` without its dot; `compression` is none or gzip."""
+
+    extension: str
+    format: str
+    compression: str
+
+
+def format_of(path: Path) -> FileFormat:
+    """Return the format that the name of `path` states. Raises `UsageError` for any other ending."""
+    for extension, (name, compression) in EXTENSIONS.items():
+        if path.name.lower().endswith(extension):
+            return FileFormat(extension[1:], name, compression)
+    raise UsageError(
+        f"{path} ends with none of {', '.join(EXTENSIONS)}",
+        remedy="save it in one of these formats",
+        path=str(path),
+    )
+
+
+def csv_header(data: bytes, *, compression: str, delimiter: str, origin: str) -> list[str]:
+    """Return the column names of a CSV. Raises `DataContractError` when it is torn, empty or has unusable names."""
+    if compression == "gzip":
+        try:
+            # Read to the end: DuckDB accepts a truncated stream silently, the checksum does not.
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataContractError(
+                f"{origin} is not a whole gzip file: {error}", remedy="fetch it again; nothing was landed"
+            ) from error
+    first = io.TextIOWrapper(io.BytesIO(data[: 1 << 20]), encoding="utf-8-sig", errors="replace", newline="")
+    header = [name.strip() for name in next(csv.reader(first, delimiter=delimiter), [])]
+    if not header:
+        raise DataContractError(
+            f"{origin} is empty; a line of column names and at least one row were needed",
+            remedy="look at the file; nothing was landed",
+        )
+    lower = [name.lower() for name in header]
+    doubled = sorted({name for name in lower if lower.count(name) > 1})
+    if doubled or "" in header or "rowid" in lower:
+        fault = f"twice {', '.join(doubled)}" if doubled else "an empty name or the reserved name rowid"
+        raise DataContractError(
+            f"{origin} has the columns {', '.join(header)}: {fault}",
+            remedy="give every column a name of its own; nothing was landed",
+        )
+    return header
+
+
+def require_column(columns: Sequence[str], wanted: str, *, origin: str, option: str) -> str:
+    """Return the column `wanted` as the file spells it; else raise `DataContractError` with the nearest one."""
+    if wanted in columns:
+        return wanted
+    near = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.0)
+    raise DataContractError(
+        f"{origin} has no column {wanted!r}; it has {', '.join(columns)}",
+        remedy=f"did you mean {near[0]!r}? see {option}; nothing was landed",
+        found=list(columns),
+    )

@@ -1,0 +1,40 @@
+{# The end of a build: without errors the run is sealed and, if the build was a whole one, the workbench is published. #}
+{% macro finish(results) %}
+    {% if execute and flags.WHICH in ('build', 'run') and results | length > 0 %}
+        {% set bad = results | selectattr('status', 'in', ['error', 'fail', 'skipped', 'runtime error', 'partial success']) | list %}
+        {% set arguments = invocation_args_dict %}
+        {% set partial = arguments.get('select') or arguments.get('exclude') or arguments.get('selector')
+            or arguments.get('resource_types') or arguments.get('exclude_resource_types') or arguments.get('empty') %}
+        {% if bad %}
+            {% do mark_failed() %}
+            {% do log('publish: skipped, ' ~ (bad | length) ~ ' step(s) not ok; the published snapshot is unchanged', info=true) %}
+        {% elif partial %}
+            {% do log('publish: skipped, only a part was built; the published snapshot is unchanged', info=true) %}
+        {% else %}
+            {% do seal() %}
+            {% do publish() %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{# The current run, if the failed build came as far as having one. #}
+{% macro mark_failed() %}
+    {% set known = run_query("select count(*) from information_schema.tables where table_schema || '.' || table_name
+        in ('work.calc_run', 'selection.runs')").columns[0].values()[0] %}
+    {% if known == 2 %}
+        {% do run_query("update selection.runs set status = 'failed'
+            where status <> 'sealed' and run_id in (select run_id from work.calc_run)") %}
+    {% endif %}
+{% endmacro %}
+
+{% macro seal() %}
+    {% set run = run_query("select run_id, is_sealed from work.calc_run").rows[0] %}
+    {% if run[1] %}
+        {% do log('UP_TO_DATE: run ' ~ run[0] ~ ' is sealed; its ledger was verified and its rows were left alone', info=true) %}
+    {% else %}
+        {% do run_query("update selection.runs as r set status = 'sealed', chain_head = l.hash
+            from (select run_id, arg_max(hash, sequence) as hash from tournaments.audit_ledger group by run_id) as l
+            where l.run_id = r.run_id and r.run_id = '" ~ run[0] ~ "'") %}
+        {% do log('sealed: run ' ~ run[0], info=true) %}
+    {% endif %}
+{% endmacro %}

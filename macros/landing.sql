@@ -1,0 +1,15 @@
+{# A build without landed bars stops here with the command that lands some. #}
+{% macro require_landing() %}
+    {% if execute and flags.WHICH in ('build', 'run', 'test', 'show') %}
+        {% set found = run_query(
+            "select count(*) from information_schema.tables where table_schema = 'raw' and table_name = 'bars'"
+        ).columns[0].values()[0] %}
+        {% set bars = run_query("select count(*) from (select 1 from raw.bars limit 1)").columns[0].values()[0]
+            if found else 0 %}
+        {% if not bars %}
+            {{ exceptions.raise_compiler_error(
+                "MissingLanding: the workbench has no landed bars; run 'python -m ingest sample' or 'python -m ingest import'"
+            ) }}
+        {% endif %}
+    {% endif %}
+{% endmacro %}

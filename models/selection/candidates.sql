@@ -1,0 +1,93 @@
+-- One row per window, scanner and atom: what the run could choose from, and what held a candidate back.
+with windows as (
+
+    select windows.*
+    from {{ ref('windows') }} as windows
+    inner join {{ current_unsealed_run() }} as current_run on windows.run_id = current_run.run_id
+
+),
+
+listed as (
+
+    select
+        item as symbol,
+        position
+    from {{ setting_list('universe.symbols') }}
+
+),
+
+history as (
+
+    select
+        windows.window_set,
+        windows.window_index,
+        listed.symbol,
+        listed.position,
+        count(daily_returns.session_date) as return_count
+    from windows
+    cross join listed
+    left join {{ ref('daily_returns') }} as daily_returns
+        on
+            listed.symbol = daily_returns.symbol
+            and daily_returns.session_date <= windows.decision_date
+    group by all
+
+),
+
+judged as (
+
+    select
+        history.*,
+        windows.run_id,
+        coalesce(health.verdict, 'MISSING') as verdict,
+        coalesce(health.verdict, 'MISSING') not in ('MISSING', 'TOXIC') as is_healthy,
+        history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough
+    from history
+    inner join windows
+        on history.window_set = windows.window_set and history.window_index = windows.window_index
+    left join {{ ref('symbol_health') }} as health
+        on history.symbol = health.symbol and windows.decision_date = health.as_of_date
+
+),
+
+final as (
+
+    select
+        -- keys
+        run_id,
+        window_set,
+        window_index,
+        {{ setting('universe.scanner_id') }} as scanner_id,
+        {{ atom_id('symbol', setting('universe.logic'), setting('universe.direction')) }} as atom_id,
+
+        -- the atom
+        symbol,
+        {{ setting('universe.logic') }} as logic,
+        {{ setting('universe.direction') }} as direction,
+
+        -- the gates it met and those it did not
+        cast(json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough) as varchar)
+            as passes,
+        array_to_string(list_filter(
+            [
+                case when not is_healthy then 'HEALTH:' || verdict end,
+                case when not is_old_enough then 'SHORT_HISTORY:' || return_count end
+            ],
+            gate -> gate is not null
+        ), ',') as failed_gates,
+
+        -- what became of it
+        is_healthy and is_old_enough as is_kept,
+        case when not (is_healthy and is_old_enough) then 'data' end as drop_stage,
+        case
+            when not is_healthy then verdict
+            when not is_old_enough then 'SHORT_HISTORY'
+        end as drop_reason,
+        cast(position as integer) as rank
+
+    from judged
+
+)
+
+select * from final
+order by window_set, window_index, atom_id

@@ -1,0 +1,38 @@
+-- One row per run: what it was asked, what it read and how it ended.
+with calculated as (
+
+    select * from {{ ref('calc_run') }} where not is_sealed
+
+),
+
+final as (
+
+    select
+        -- keys
+        run_id,
+        profile,
+        label,
+
+        -- state: the end of a build sets it to sealed or failed
+        as_of_date,
+        'building' as status,
+
+        -- what it read
+        snapshot_id,
+        snapshot_hash,
+        settings_hash,
+        code_version,
+        code_hash,
+        universe_basis,
+
+        -- what it was asked
+        settings,
+
+        -- hash of the last ledger record, written when the run is sealed
+        cast(null as varchar) as chain_head
+
+    from calculated
+
+)
+
+select * from final

@@ -1,0 +1,35 @@
+-- One row per attempt to obtain a payload.
+with source as (
+
+    select * from {{ source('raw', 'loads') }}
+
+),
+
+final as (
+
+    select
+        -- keys
+        load_id,
+        kind,
+        source,
+
+        -- outcome
+        status,
+        request_hash,
+        payload_sha256,
+        rows_received,
+        rows_new,
+        rows_identical,
+        rows_superseding,
+        rows_quarantined,
+        error,
+
+        -- times
+        started_at_utc,
+        finished_at_utc
+
+    from source
+
+)
+
+select * from final

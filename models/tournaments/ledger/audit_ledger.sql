@@ -1,0 +1,44 @@
+-- One row per ledger record: the hash chain of a run, the same records as runs/<run_id>/audit.jsonl. Only ever appended.
+with records as (
+
+    select * from {{ ref('calc_audit_ledger') }}
+
+),
+
+final as (
+
+    select
+        -- keys
+        run_id,
+        sequence,
+        schema_version,
+
+        -- what was done
+        action,
+        step,
+        status,
+        recorded_at_utc,
+
+        -- about what, from what, with what outcome; JSON
+        context,
+        params,
+        input_hashes,
+        output_hashes,
+        outcome,
+        data,
+
+        -- the chain
+        previous_hash,
+        hash
+
+    from records
+    {% if is_incremental() %}
+        where not exists (
+            select 1 from {{ this }} as known where known.run_id = records.run_id and known.sequence = records.sequence
+        )
+    {% endif %}
+
+)
+
+select * from final
+order by run_id, sequence

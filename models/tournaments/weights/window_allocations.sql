@@ -1,0 +1,31 @@
+-- One row per window and configuration: how the window was solved and what stayed in cash.
+with final as (
+
+    select
+        -- keys
+        run_id,
+        window_set,
+        window_index,
+        config_id,
+
+        -- state
+        status,
+        fallback_reason,
+
+        -- outcome
+        cash,
+        len(weights) as atom_count,
+        cluster_count,
+
+        -- what the estimates rest on
+        estimation_count,
+        dropped_count
+
+    from {{ ref('calc_allocations') }}
+
+)
+
+select
+    * replace (cast(atom_count as integer) as atom_count)
+from final
+order by config_id, window_index

@@ -1,0 +1,138 @@
+"""Building a profile from the command line: nothing where nothing changed, else dbt with a readable progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantmill.errors import QuantmillError, WarehouseError
+from quantmill.ledger import verify_lines
+from quantmill.manifest.compose import resolve
+from quantmill.manifest.home import Home
+from quantmill.manifest.settings import Settings
+from quantmill.snapshot import read_snapshot
+from quantmill.stages.context import code_hash, ledger_path
+from quantmill.stages.opening import sha256
+
+
+class BuildFailed(QuantmillError):
+    """A build that ended with errors; the messages were printed as they came."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A run of the published snapshot that the asked-for build would only repeat."""
+
+    run_id: str
+    record_count: int
+
+
+def find_sealed(home: Home, settings: Settings) -> Sealed | None:
+    """Return the published, sealed run of these settings, this code and the newest landed data; None if there is none.
+
+    A run whose ledger file is missing, fails its verification or ends elsewhere than the snapshot says is not returned.
+    """
+    if not (home.snapshot.is_file() and home.workbench.is_file()):
+        return None
+    import duckdb
+
+    with read_snapshot(home) as connection:
+        found = connection.execute(
+            """
+            select run_id, chain_head, snapshot_id from selection.runs
+            where status = 'sealed' and settings_hash = ? and code_hash = ?
+            """,
+            [sha256(settings.model_dump(mode="json")), code_hash(home.root)],
+        ).fetchone()
+    if found is None:
+        return None
+    run_id, chain_head, snapshot_id = found
+    try:
+        with duckdb.connect(str(home.workbench), read_only=True) as workbench:
+            newest = workbench.execute(
+                "select snapshot_id from ops.snapshots order by created_at_utc desc, snapshot_id desc limit 1"
+            ).fetchone()
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"the workbench {home.workbench} does not open: {str(error).splitlines()[0]}",
+            remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again",
+        ) from None
+    path = ledger_path(home, run_id)
+    if newest is None or newest[0] != snapshot_id or not path.is_file():
+        return None
+    lines = path.read_bytes().splitlines(keepends=True)
+    if verify_lines(lines, chain_head=chain_head).code:
+        return None
+    return Sealed(run_id=run_id, record_count=len(lines))
+
+
+def build(home: Home, profile: str, *, overrides: Mapping[str, Any], label: str) -> str | None:
+    """Build `profile` with dbt unless its run is already sealed and published.
+
+    Returns the id of the sealed run when there was nothing to do, else None after a build without errors.
+    Raises the manifest's errors before dbt starts, and `BuildFailed` after a build with errors.
+    """
+    settings = resolve(home.manifest, profile, overrides=overrides, environment=os.environ).settings
+    sealed = find_sealed(home, settings)
+    if sealed is not None:
+        print(
+            f"UP_TO_DATE: run {sealed.run_id} is sealed and published, its ledger of {sealed.record_count} records"
+            " verifies, and neither data, settings nor code have changed; nothing to build"
+        )
+        return sealed.run_id
+    variables = {"profile": profile, "set": dict(overrides), "label": label}
+    print(f"build: profile {profile}", flush=True)
+    _run_dbt(home, ["build", "--vars", json.dumps(variables)])
+    return None
+
+
+def _run_dbt(home: Home, arguments: list[str]) -> None:
+    """Run dbt in this process, printing one line per finished model and every failure."""
+    started = time.monotonic()
+    from dbt.cli.main import dbtRunner
+
+    progress = _Progress()
+    os.chdir(home.root)
+    result = dbtRunner(callbacks=[progress]).invoke(
+        ["--quiet", *arguments, "--project-dir", str(home.root), "--profiles-dir", str(home.root)]
+    )
+    if not result.success:
+        if result.exception is not None and not progress.has_spoken:
+            print(f"{type(result.exception).__name__}: {result.exception}", file=sys.stderr)
+        raise BuildFailed(
+            f"the build ended with errors after {time.monotonic() - started:.1f} s; the published snapshot is unchanged",
+            remedy="mend what is named above and build again; finished steps are kept",
+        )
+    print(f"build: {progress.models} models, {progress.tests} tests passed, {time.monotonic() - started:.1f} s")
+
+
+class _Progress:
+    """Turns dbt's events into lines: the model that was finished, its place in the build, its seconds."""
+
+    def __init__(self) -> None:
+        self.models = 0
+        self.tests = 0
+        self.has_spoken = False
+
+    def __call__(self, event: Any) -> None:
+        name = event.info.name
+        if name == "LogModelResult":
+            self.models += 1
+            data = event.data
+            state = "" if data.status.upper().startswith(("OK", "SUCCESS")) else f"  {data.status}"
+            relation = data.description.split(" ")[-1]
+            print(f"  {data.index:>3}/{data.total}  {relation:<45} {data.execution_time:6.2f} s{state}", flush=True)
+        elif name in ("LogTestResult", "LogUnitTestResult"):
+            self.tests += 1
+        elif name == "JinjaLogInfo":
+            print(f"  {event.data.msg}", flush=True)
+        if event.info.level == "error" and event.info.msg.strip():
+            self.has_spoken = True
+            print(event.info.msg, file=sys.stderr, flush=True)

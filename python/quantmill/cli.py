@@ -1,0 +1,154 @@
+"""The command line of the alpha cycle. Each command is a few lines; what it does stands in the module it calls."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from quantmill.errors import QuantmillError, UsageError
+from quantmill.manifest.home import current_home
+
+LISTS = ("profiles", "universes", "window-sets", "runs", "symbols", "engines", "risk-profiles", "simulators", "tables")
+
+
+class _Group(click.Group):
+    """A group whose commands end with one line and an exit code where quantmill raised on purpose."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except QuantmillError as error:
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what was finished is kept, and the next build goes on from there", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Build, read and question portfolio research runs.
+
+    Data is landed by 'python -m ingest'; plain dbt works too: dbt build --vars '{profile: sample}'.
+    """
+
+
+def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set got '{pair}'; KEY=VALUE was needed", remedy="for example --set allocation.cluster_cap=0.2")
+        found[key] = yaml.safe_load(value)
+    return found
+
+
+@main.command()
+@click.option("--profile", default="sample", show_default=True, help="profile under manifest/profiles")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
+@click.option("--label", default="", help="free name for the run")
+def build(profile: str, pairs: tuple[str, ...], label: str) -> None:
+    """Build a profile with dbt, seal its run and publish the snapshot.
+
+    Does nothing, and says so, when data, settings and code are those of a sealed, published run.
+
+    Example: python -m quantmill build --profile sample --set allocation.cluster_cap=0.2
+    """
+    from quantmill.building import build as build_profile
+
+    build_profile(current_home(), profile, overrides=_overrides(pairs), label=label)
+
+
+@main.command()
+@click.option("--profile", default="sample", show_default=True, help="report on the newest sealed run of this profile")
+@click.option("--run", "run_id", default=None, help="report on this run instead")
+@click.option("--force", is_flag=True, help="write the report again even if it is there")
+def report(profile: str, run_id: str | None, force: bool) -> None:
+    """Write the pages of a run from the published snapshot and print where they are."""
+    from quantmill.reports.build import write_report
+
+    write_report(current_home(), run_id=run_id, profile=profile, force=force)
+
+
+@main.command("ledger-verify")
+@click.argument("run_id", required=False)
+@click.option("--profile", default="sample", show_default=True, help="without a run: the newest one of this profile")
+def ledger_verify(run_id: str | None, profile: str) -> None:
+    """Verify a run's ledger: its chain, its tables, and its file against the warehouse.
+
+    Exit codes: 0 ok, 2 a hash differs, 3 a link or number is broken, 4 no genesis or no seal, 5 an intent without
+    outcome, 6 a table differs from the seal, 7 the file differs from the warehouse.
+    """
+    from quantmill.auditing import verify_run
+
+    sys.exit(verify_run(current_home(), run_id=run_id, profile=profile))
+
+
+@main.command("ledger-export")
+@click.argument("run_id")
+def ledger_export(run_id: str) -> None:
+    """Write runs/RUN_ID/audit.jsonl again, byte for byte, from the published snapshot."""
+    from quantmill.auditing import export_ledger
+
+    click.echo(str(export_ledger(current_home(), run_id)))
+
+
+@main.command("show-settings")
+@click.argument("profile", default="sample")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of a table")
+def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
+    """Show what a profile resolves to, and the layer that each key came from."""
+    import json
+    import os
+
+    from quantmill.manifest.compose import resolve
+
+    resolved = resolve(current_home().manifest, profile, overrides=_overrides(pairs), environment=os.environ)
+    if as_json:
+        click.echo(json.dumps({row.key: [json.loads(row.value), row.source_layer] for row in resolved.rows}, indent=1))
+        return
+    for row in resolved.rows:
+        click.echo(f"{row.key:<45} {row.source_layer:<13} {row.value}")
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(LISTS))
+def list_things(what: str) -> None:
+    """List what there is: profiles, universes, window sets, runs, symbols, engines, simulators, tables."""
+    from quantmill.listing import lines
+
+    for line in lines(current_home(), what):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def sql(query: str | None, form: str) -> None:
+    """Answer a SQL query from the published snapshot, read-only. Without QUERY it is read from standard input.
+
+    Example: python -m quantmill sql "select run_id, status from selection.runs"
+    """
+    from quantmill.listing import answer
+
+    text = query if query is not None else sys.stdin.read()
+    if not text.strip():
+        raise UsageError("there is no query", remedy='for example: make sql Q="select * from selection.runs"')
+    click.echo(answer(current_home(), text, form))
+
+
+@main.command()
+def schema() -> None:
+    """Write manifest/schema.json, the JSON Schema that editors check profiles with."""
+    import json
+
+    from quantmill.manifest.compose import json_schema
+
+    path = current_home().manifest / "schema.json"
+    path.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    click.echo(str(path))

@@ -1,0 +1,61 @@
+"""What dbt's connection needs of us: the writer lock before it opens the workbench, and the publication functions."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from quantmill.errors import MissingLanding, QuantmillError, WarehouseError
+from quantmill.manifest.home import current_home, writer_lock
+from quantmill.publish import publish_prepare, publish_swap
+
+# Held until the process ends: dbt opens and closes its connection more than once in one build.
+_lock = ExitStack()
+_is_locked = False
+
+
+def say(message: str) -> None:
+    """Tell whoever waits at the terminal; dbt's own log is not open yet."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Plugin(BasePlugin):  # type: ignore[misc]
+    """The plugin that profiles.yml names."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Take the writer lock and make sure that the workbench is there and opens."""
+        global _is_locked  # noqa: PLW0603 - one lock per process, however often dbt makes a plugin
+        home = current_home()
+        if not home.workbench.is_file():
+            raise MissingLanding(
+                f"{home.workbench} is not there: nothing has been landed yet",
+                remedy="run 'python -m ingest sample', or 'make rebuild' if landing files are there",
+            )
+        if not _is_locked:
+            try:
+                _lock.enter_context(writer_lock(home, holder="dbt", say=say))
+                _is_locked = True
+                _require_readable(str(home.workbench))
+            except QuantmillError as error:
+                say(f"{type(error).__name__}: {error}")
+                raise
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Register the two file steps of the publication."""
+        conn.create_function("publish_prepare", publish_prepare, [], "VARCHAR", side_effects=True)
+        conn.create_function("publish_swap", publish_swap, ["VARCHAR"], "VARCHAR", side_effects=True)
+
+
+def _require_readable(path: str) -> None:
+    """Raise `WarehouseError` when the workbench does not open, naming the way back."""
+    try:
+        duckdb.connect(path).close()
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"the workbench {path} does not open: {str(error).splitlines()[0]}",
+            remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again from the landing files",
+        ) from None

@@ -1,0 +1,1 @@
+"""Facts about sessions and symbols that SQL cannot compute by itself."""

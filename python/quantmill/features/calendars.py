@@ -1,0 +1,62 @@
+"""Trading sessions per calendar, from the library exchange_calendars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from quantmill.errors import DataContractError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FIRST_SESSION = date(2010, 1, 1)
+
+# Sessions are laid out far ahead so that the table depends on the landed data and the library alone, not on the day it
+# is built: what an unscheduled closure changes later arrives with a new version of the library.
+LAST_SESSION = date(2035, 12, 31)
+
+
+def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime) -> pa.Table:
+    """Return one row per calendar and session: calendar_id, session_date, open_utc, close_utc, is_half_day.
+
+    Sessions run from the earlier of `first_bar` and 2010-01-01 to the end of 2035. Times are UTC without a zone. A
+    half day closes earlier than the calendar's usual close on that side of the clock change.
+    Raises `DataContractError` for a calendar that the library does not have.
+    """
+    import exchange_calendars
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    start = min(FIRST_SESSION, first_bar.date())
+    parts = []
+    for calendar_id in sorted(calendar_ids):
+        try:
+            calendar = exchange_calendars.get_calendar(calendar_id, start=str(start), end=str(LAST_SESSION))
+        except exchange_calendars.errors.InvalidCalendarName:
+            raise DataContractError(
+                f"symbols name the calendar {calendar_id!r}, which exchange_calendars does not have",
+                remedy="land metadata with one of its names, such as XNYS or 24/7",
+                calendar_id=calendar_id,
+            ) from None
+        schedule = calendar.schedule
+        early = pd.DatetimeIndex(calendar.early_closes)
+        parts.append(
+            pa.table(
+                {
+                    "calendar_id": pa.array([calendar_id] * len(schedule)),
+                    "session_date": pa.array(schedule.index.to_numpy().astype("datetime64[D]")),
+                    "open_utc": pa.array(_utc(schedule["open"])),
+                    "close_utc": pa.array(_utc(schedule["close"])),
+                    "is_half_day": pa.array(np.asarray(schedule.index.isin(early))),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
+
+
+def _utc(times: object) -> object:
+    """Return zoned pandas times as UTC microseconds without a zone."""
+    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")  # type: ignore[attr-defined]

@@ -1,0 +1,114 @@
+"""Lists of what there is, and answers to SQL, for the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, get_args
+
+import yaml
+
+from quantmill.errors import QuantmillError, UsageError
+from quantmill.manifest.compose import list_profiles, resolve
+from quantmill.manifest.home import Home
+from quantmill.manifest.settings import MatrixSettings
+from quantmill.snapshot import read_snapshot
+
+if TYPE_CHECKING:
+    import duckdb
+
+QUERIES = {
+    "runs": """
+        select run_id, status, as_of_date, universe_basis, coalesce(label, '') as label
+        from selection.runs order by as_of_date desc, run_id
+    """,
+    "symbols": """
+        select symbols.symbol, symbols.asset_class, health.verdict, health.last_session_date
+        from features.symbols as symbols
+        left join features.symbol_health as health on symbols.symbol = health.symbol
+        where symbols.valid_to is null
+        qualify row_number() over (partition by symbols.symbol order by health.as_of_date desc) = 1
+        order by symbols.symbol
+    """,
+    "tables": """
+        select schema_name || '.' || table_name as table_name, estimated_size as row_count, comment
+        from duckdb_tables() where schema_name not in ('main', 'work') order by 1
+    """,
+}
+CHOICES = {"engines": "engines", "risk-profiles": "risk_profiles", "simulators": "simulators"}
+
+
+def lines(home: Home, what: str) -> Iterator[str]:
+    """Yield the lines of the list `what`. A profile that does not resolve is listed with its error."""
+    if what == "profiles":
+        for name in list_profiles(home.manifest):
+            try:
+                settings = resolve(home.manifest, name, overrides={}, environment={}).settings
+                yield f"{name:<30} {settings.description}"
+            except QuantmillError as error:
+                yield f"{name:<30} BROKEN {error}"
+    elif what == "universes":
+        for path in sorted((home.manifest / "universes").glob("*.yml")):
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            yield f"{path.stem:<30} {len(content['symbols'])} symbols, {content['basis']}"
+    elif what == "window-sets":
+        for name, lengths in yaml.safe_load((home.manifest / "defaults.yml").read_text(encoding="utf-8"))["windows"].items():
+            yield f"{name:<30} train {lengths['train']}, test {lengths['test']}, step {lengths['step']}"
+    elif what in CHOICES:
+        annotation = MatrixSettings.model_fields[CHOICES[what]].annotation
+        yield from get_args(get_args(annotation)[0])
+    else:
+        yield answer(home, QUERIES[what], "table")
+
+
+def answer(home: Home, query: str, form: str) -> str:
+    """Return the answer to `query` from the published snapshot as a table, CSV or JSON.
+
+    Raises `UsageError` with DuckDB's message when the query does not run.
+    """
+    import duckdb
+
+    with read_snapshot(home) as connection:
+        try:
+            cursor = connection.execute(query)
+            names = [column[0] for column in cursor.description or []]
+            found = cursor.fetchall()
+        except duckdb.Error as error:
+            raise UsageError(str(error), remedy="'python -m quantmill list tables' shows the tables") from None
+    return _render(names, found, form)
+
+
+def _render(names: list[str], found: list[Any], form: str) -> str:
+    if form == "json":
+        return json.dumps([dict(zip(names, row, strict=True)) for row in found], default=str, indent=1)
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(found)
+        return out.getvalue().rstrip("\n")
+    return markdown(names, found)
+
+
+def markdown(names: list[str], found: list[Any]) -> str:
+    """Return rows as a table that reads well in a terminal and in Markdown; numbers are right-aligned."""
+    cells = [[_cell(value) for value in row] for row in found]
+    widths = [max(len(name), 3, *(len(row[i]) for row in cells)) for i, name in enumerate(names)]
+    numeric = [bool(found) and all(isinstance(row[i], int | float) or row[i] is None for row in found) for i in range(len(names))]
+    head = "| " + " | ".join(name.rjust(w) if n else name.ljust(w) for name, w, n in zip(names, widths, numeric, strict=True)) + " |"
+    rule = "|" + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True)) + "|"
+    body = [
+        "| " + " | ".join(cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)) + " |"
+        for row in cells
+    ]
+    return "\n".join([head, rule, *body])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,68 @@
+"""Read-only access to the published snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from quantmill.errors import UsageError, WarehouseError
+from quantmill.manifest.home import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@contextmanager
+def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published snapshot read-only.
+
+    Raises `WarehouseError` when it is missing or does not open.
+    """
+    import duckdb
+
+    if not home.snapshot.is_file():
+        raise WarehouseError(f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'")
+    try:
+        connection = duckdb.connect(str(home.snapshot), read_only=True)
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"the published snapshot {home.snapshot} does not open: {str(error).splitlines()[0]}",
+            remedy="build again; a build without errors publishes a new one",
+        ) from None
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of `query` as mappings by column name."""
+    cursor = connection.execute(query, parameters or [])
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def find_run(connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None) -> str:
+    """Return `run_id` if the snapshot holds it, else the run of `profile` that was sealed last.
+
+    Raises `UsageError` naming the runs that are there.
+    """
+    known = connection.execute(
+        """
+        select runs.run_id, runs.profile
+        from selection.runs as runs
+        left join (
+            select run_id, max(recorded_at_utc) as sealed_at_utc from tournaments.audit_ledger group by run_id
+        ) as ledger on runs.run_id = ledger.run_id
+        order by ledger.sealed_at_utc desc, runs.run_id
+        """
+    ).fetchall()
+    for found, its_profile in known:
+        if found == run_id or (run_id is None and its_profile == profile):
+            return str(found)
+    asked = f"run '{run_id}'" if run_id else f"a run of profile '{profile}'"
+    raise UsageError(
+        f"the published snapshot has no {asked}; it has {', '.join(row[0] for row in known) or 'no runs'}",
+        remedy="'python -m quantmill list runs' shows what can be asked for",
+    )

@@ -1,0 +1,179 @@
+"""The first stage: settings become rows, the run gets its id, its ledger is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from quantmill import __version__
+from quantmill.errors import LedgerError
+from quantmill.ledger import canonical_json, verify_lines
+from quantmill.ledger_file import LedgerFile
+from quantmill.manifest.compose import resolve, settings_from_rows
+from quantmill.manifest.home import current_home
+from quantmill.manifest.settings import Settings
+from quantmill.stages.context import code_hash, ledger_path, now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+# Libraries whose version can change a number.
+DECIDING_LIBRARIES = ("duckdb", "numpy", "scipy", "daqp", "clarabel", "scs", "numba", "quantstats", "exchange-calendars")
+
+
+def resolved_settings(profile: str, overrides: str) -> pa.Table:
+    """Return one row per resolved setting of `profile`: key, value (JSON text), source_layer.
+
+    `overrides` is the dbt variable `set` as JSON: settings by dotted key.
+    """
+    import pyarrow as pa
+
+    resolved = resolve(
+        current_home().manifest, profile, overrides=json.loads(overrides or "{}"), environment=os.environ
+    )
+    return pa.table(
+        {
+            "key": [row.key for row in resolved.rows],
+            "value": [row.value for row in resolved.rows],
+            "source_layer": [row.source_layer for row in resolved.rows],
+        }
+    )
+
+
+def sha256(value: Any) -> str:
+    """Return the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def run_identity(settings: Settings, snapshot_hash: str, code: str) -> str:
+    """Return `<profile>-<YYYYMMDD>-<8 hex>`: the same settings, data and code give the same id."""
+    digest = sha256({"settings": settings.model_dump(mode="json"), "snapshot": snapshot_hash, "code": code})
+    return f"{settings.profile}-{settings.as_of.astimezone(UTC):%Y%m%d}-{digest[:8]}"
+
+
+def open_run(
+    settings_rows: pa.Table, digests: pa.Table, snapshots: pa.Table, *, label: str, sealed: Sequence[str]
+) -> pa.Table:
+    """Return the one row of the run that this build is for, and open its ledger.
+
+    A new run gets a GENESIS record, an interrupted one a RESUME record. The ledger of a run that is among `sealed` is
+    verified and left alone; `LedgerError` is raised if it does not verify.
+    """
+    import pyarrow as pa
+
+    home = current_home()
+    values = dict(zip(settings_rows["key"].to_pylist(), settings_rows["value"].to_pylist(), strict=True))
+    settings = settings_from_rows(values)
+    snapshot_hash = sha256(digests.to_pylist())
+    code = code_hash(home.root)
+    run_id = run_identity(settings, snapshot_hash, code)
+    settings_hash = sha256(settings.model_dump(mode="json"))
+    path = ledger_path(home, run_id)
+    if run_id in sealed:
+        _require_sealed_ledger(path)
+    else:
+        _start_ledger(path, run_id, settings, settings_hash, snapshot_hash, code, digests)
+    return pa.table(
+        {
+            "run_id": [run_id],
+            "profile": [settings.profile],
+            "label": [label or None],
+            "as_of_date": [settings.as_of.astimezone(UTC).date()],
+            "as_of_utc": [settings.as_of.astimezone(UTC).replace(tzinfo=None)],
+            "snapshot_id": snapshots["snapshot_id"].to_pylist() or [None],
+            "snapshot_hash": [snapshot_hash],
+            "settings_hash": [settings_hash],
+            "code_version": [__version__],
+            "code_hash": [code],
+            "universe_basis": [settings.universe.basis],
+            "settings": [canonical_json(settings.model_dump(mode="json"))],
+            "is_sealed": [run_id in sealed],
+        },
+        schema=pa.schema(
+            [
+                ("run_id", pa.string()),
+                ("profile", pa.string()),
+                ("label", pa.string()),
+                ("as_of_date", pa.date32()),
+                ("as_of_utc", pa.timestamp("us")),
+                ("snapshot_id", pa.string()),
+                ("snapshot_hash", pa.string()),
+                ("settings_hash", pa.string()),
+                ("code_version", pa.string()),
+                ("code_hash", pa.string()),
+                ("universe_basis", pa.string()),
+                ("settings", pa.string()),
+                ("is_sealed", pa.bool_()),
+            ]
+        ),
+    )
+
+
+def _require_sealed_ledger(path: Path) -> None:
+    if not path.is_file():
+        raise LedgerError(
+            f"the run is sealed in the workbench, but its ledger {path} is missing",
+            remedy="restore the file; 'python -m quantmill ledger-export RUN' writes it again from the warehouse",
+        )
+    verification = verify_lines(path.read_bytes().splitlines(keepends=True))
+    if verification.code:
+        raise LedgerError(
+            f"the ledger of a sealed run does not verify: {verification.reason}",
+            remedy=f"compare {path} with tournaments.audit_ledger; 'make ledger-verify' shows the first bad record",
+            code=verification.code,
+        )
+
+
+def _start_ledger(
+    path: Path,
+    run_id: str,
+    settings: Settings,
+    settings_hash: str,
+    snapshot_hash: str,
+    code: str,
+    digests: pa.Table,
+) -> None:
+    """Write GENESIS, or RESUME, and announce the selection that SQL is about to do."""
+    ledger = LedgerFile.start(
+        path,
+        run_id,
+        now,
+        {
+            "profile": settings.profile,
+            "settings": settings.model_dump(mode="json"),
+            "settings_hash": settings_hash,
+            "snapshot_hash": snapshot_hash,
+            "symbols": digests.to_pylist(),
+            "universe_basis": settings.universe.basis,
+            "code_version": __version__,
+            "code_hash": code,
+            "python_version": platform.python_version(),
+            "platform": platform.platform(),
+            "library_versions": {name: _version(name) for name in DECIDING_LIBRARIES},
+            "seed": settings.seed,
+        },
+    )
+    ledger.intents(
+        "backtest_select",
+        [
+            {"selection": engine, "window_set": window_set}
+            for window_set in settings.matrix.window_sets
+            for engine in settings.matrix.selection_engines
+        ],
+        input_hashes={"snapshot": snapshot_hash, "settings": settings_hash},
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,1 @@
+"""Synthetic streams: what one unit of a strategy atom earns per session."""
