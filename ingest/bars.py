@@ -1,19 +1,19 @@
 """From the bytes of a bar payload to judged rows, in DuckDB: no row passes through Python.
 
-A payload is `long` (one row per bar, CSV or Parquet) or `wide` (CSV with one row per session and one column of closes
-per symbol, whose empty cells are no rows).
+A payload is `long` (one row per bar, CSV or Parquet) or `wide` (CSV with one row per session and one column
+of closes per symbol, whose empty cells are no rows).
 
 A row gets at most one code, the first that applies:
 
-| code         | the row                                                                                       |
-|--------------|-----------------------------------------------------------------------------------------------|
-| BODY_PARSE   | is a line that cannot be split into the columns of the file                                   |
-| BAD_SYMBOL   | names no `EXCHANGE:TICKER`                                                                    |
-| TS_UNIT      | has a time that is none, in another unit than the file, off the whole minute, or absurd       |
-| NOT_FINITE   | lacks a price, or has one that is no finite number                                            |
-| OHLC_INVALID | has a price <= 0, a high below or a low above the others, or a negative volume                |
-| FUTURE_BAR   | opens after it was received                                                                   |
-| DUP_CONFLICT | contradicts another row of the same payload; of bars that are not final the last one stays    |
+| code         | the row |
+|---|---|
+| BODY_PARSE   | is a line that cannot be split into the columns of the file |
+| BAD_SYMBOL   | names no `EXCHANGE:TICKER` |
+| TS_UNIT      | has a time that is none, in another unit than the file, off the whole minute, or absurd |
+| NOT_FINITE   | lacks a price, or has one that is no finite number |
+| OHLC_INVALID | has a price <= 0, a high below or a low above the others, or a negative volume |
+| FUTURE_BAR   | opens after it was received |
+| DUP_CONFLICT | contradicts another row of the same payload; of bars that are not final the last one stays |
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.exchanges import SYMBOL_PATTERN
 from quantmill.errors import DataContractError
+
+from ingest.exchanges import SYMBOL_PATTERN
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +44,8 @@ INTERVALS: dict[str, str] = {
 EARLIEST = datetime(1900, 1, 1)
 # A time further ahead than this is a wrong unit, not a bar from the future.
 LATEST_AHEAD = timedelta(days=3650)
-# Below 1e8 s (March 1973) a number is more likely a day count or a truncated millisecond than an epoch second.
+# Below 1e8 s (March 1973) a number is more likely a day count or a truncated millisecond than an epoch
+# second.
 _UNITS = (("s", 1e8, 1e12, 1_000_000), ("ms", 1e12, 1e15, 1_000), ("us", 1e15, 1e17, 1))
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 _DATE_TEXT = r"\d{4}-\d{1,2}-\d{1,2}([ T]00:00(:00(\.0+)?)?)?"
@@ -67,7 +69,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _path(path: Path) -> str:
+def sql_path(path: Path) -> str:
     """Return `path` as an SQL string in which the characters of a file pattern stand for themselves."""
     name = str(path)
     for character in "[*?":
@@ -82,7 +84,8 @@ def clear(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def read_payload(connection: duckdb.DuckDBPyConnection, path: Path, request: Mapping[str, Any]) -> None:
-    """Read the bytes at `path` into `temp.file_rows`, cells of a CSV as text; torn lines go to `temp.torn_lines`.
+    """Read the bytes at `path` into `temp.file_rows`, cells of a CSV as text; torn lines go to
+    `temp.torn_lines`.
 
     Raises `DataContractError` when the file as a whole cannot be read.
     """
@@ -91,15 +94,17 @@ def read_payload(connection: duckdb.DuckDBPyConnection, path: Path, request: Map
     clear(connection)
     try:
         if request["format"] == "parquet":
-            connection.execute(f"create temp table file_rows as select * from read_parquet({_path(path)})")
-            connection.execute("create temp table torn_lines (line bigint, error_message varchar, csv_line varchar)")
+            connection.execute(f"create temp table file_rows as select * from read_parquet({sql_path(path)})")
+            connection.execute(
+                "create temp table torn_lines (line bigint, error_message varchar, csv_line varchar)"
+            )
             return
         columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in request["columns"])
         connection.execute(f"""
-            create temp table file_rows as select * from read_csv({_path(path)}, columns = {{{columns}}},
-                auto_detect = false, header = true, delim = {_text(request["delimiter"])}, quote = '"', escape = '"',
-                compression = {_text(request["compression"])}, store_rejects = true, rejects_table = 'torn_lines',
-                rejects_scan = 'torn_scans')
+            create temp table file_rows as select * from read_csv({sql_path(path)}, columns = {{{columns}}},
+                auto_detect = false, header = true, delim = {_text(request["delimiter"])}, quote = '"',
+                escape = '"', compression = {_text(request["compression"])},
+                store_rejects = true, rejects_table = 'torn_lines', rejects_scan = 'torn_scans')
         """)
     except (duckdb.InvalidInputException, duckdb.IOException) as error:
         raise DataContractError(
@@ -116,7 +121,10 @@ def symbols_named(connection: duckdb.DuckDBPyConnection, request: Mapping[str, A
         return [request["symbol"]]
     _fill_names(connection, request)
     rows = connection.execute(
-        f"select distinct symbol from ({_texts(connection, request)}) where regexp_full_match(symbol, ?) order by 1",
+        f"""
+        select distinct symbol from ({_texts(connection, request)})
+        where regexp_full_match(symbol, ?) order by symbol
+        """,
         [SYMBOL_PATTERN],
     ).fetchall()
     return [symbol for (symbol,) in rows]
@@ -136,7 +144,7 @@ def _column_types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) -> str:
-    """Return a query over the rows as they arrived: row_number, name, symbol, moment and the fields, untouched."""
+    """Return a query over the rows as they arrived: row_number, name, symbol, moment, fields."""
     time = quoted(request["time_column"])
     if request["layout"] == "wide":
         columns = ", ".join(quoted(column) for column in request["symbols"])
@@ -158,7 +166,8 @@ def _texts(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) ->
         symbol = f"coalesce(names.symbol, {name})"
         join = f"left join temp.symbol_names as names on names.name = {name}"
     return f"""
-        select rows.rowid + 1 as row_number, {name} as name, {symbol} as symbol, {time} as moment{mapped}{_nulls(tuple(fields))}
+        select rows.rowid + 1 as row_number, {name} as name, {symbol} as symbol, {time} as moment
+            {mapped}{_nulls(tuple(fields))}
         from temp.file_rows as rows {join}
     """
 
@@ -224,10 +233,12 @@ def _number(field: str, column_type: str) -> str:
 
 
 def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], received_at: datetime) -> Judged:
-    """Judge `temp.file_rows` into `temp.judged`: one row per row as received, with its values, code and detail.
+    """Judge `temp.file_rows` into `temp.judged`: one row per row as received, with its values, code and
+    detail.
 
-    `fate` is set for rows settled by the payload alone (`quarantined`; `identical` for repeats) and NULL for rows that
-    are to be compared with the stored ones. `received_at` is aware. A wide payload has one row per filled cell.
+    `fate` is set for rows settled by the payload alone (`quarantined`; `identical` for repeats) and NULL for
+    rows that are to be compared with the stored ones. `received_at` is aware. A wide payload has one row per
+    filled cell.
     """
     _fill_zones(connection, request)
     if request["layout"] == "wide":
@@ -269,12 +280,14 @@ def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], rec
         described as (
             select row_number, name, symbol, opened_at_utc, open, high, low, close, volume, quote_volume, case
                 when symbol is null or not regexp_full_match(symbol, $pattern)
-                    then ['BAD_SYMBOL', 'symbol is ' || coalesce(name, symbol, 'empty') || '; needs EXCHANGE:TICKER']
+                    then ['BAD_SYMBOL', 'symbol is ' || coalesce(name, symbol, 'empty')
+                        || '; needs EXCHANGE:TICKER']
                 when opened_at_utc is null
                     then ['TS_UNIT', 'time is ' || coalesce(moment_text, 'empty') || '; needs ' || $needs]
                 when opened_at_utc < $earliest or opened_at_utc > $latest
                         or opened_at_utc != date_trunc('minute', opened_at_utc)
-                    then ['TS_UNIT', 'time ' || moment_text || ' was read as ' || opened_at_utc::varchar || ' UTC']
+                    then ['TS_UNIT', 'time ' || moment_text || ' was read as ' || opened_at_utc::varchar
+                        || ' UTC']
                 when coalesce(case {missing} end, '') != ''
                     then ['NOT_FINITE', case {missing} end]
                 when least(open, high, low, close) <= 0
@@ -283,11 +296,13 @@ def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], rec
                     then ['OHLC_INVALID', 'high ' || high::varchar || ' is below '
                         || greatest(open, low, close)::varchar]
                 when low > least(open, close)
-                    then ['OHLC_INVALID', 'low ' || low::varchar || ' is above ' || least(open, close)::varchar]
+                    then ['OHLC_INVALID', 'low ' || low::varchar || ' is above '
+                        || least(open, close)::varchar]
                 when least(volume, quote_volume) < 0
                     then ['OHLC_INVALID', 'a volume is ' || least(volume, quote_volume)::varchar]
                 when opened_at_utc > $now
-                    then ['FUTURE_BAR', 'opens at ' || opened_at_utc::varchar || ' UTC, received at ' || $now_text]
+                    then ['FUTURE_BAR', 'opens at ' || opened_at_utc::varchar || ' UTC, received at '
+                        || $now_text]
                 end as finding
             from parsed
         )
@@ -308,8 +323,13 @@ def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], rec
     )
     _judge_repeats(connection)
     notes = _notes(connection, unit)
-    received = _scalar(connection, "select count(*) from temp.judged") + torn_count(connection)
-    return Judged(received=received, notes=notes)
+    return Judged(received=received_count(connection, request), notes=notes)
+
+
+def received_count(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) -> int:
+    """Return how many rows the payload has, counted where it was read: torn lines, and lines or filled cells."""
+    table = "file_rows" if request["layout"] == "long" else "judged"
+    return _scalar(connection, f"select count(*) from temp.{table}") + torn_count(connection)
 
 
 def torn_count(connection: duckdb.DuckDBPyConnection) -> int:
@@ -381,7 +401,8 @@ def _notes(connection: duckdb.DuckDBPyConnection, unit: str | None) -> tuple[str
         connection,
         """
         select count(*) from (
-            select opened_at_utc < lag(opened_at_utc) over (partition by symbol order by row_number) as is_back
+            select opened_at_utc < lag(opened_at_utc) over (partition by symbol order by row_number)
+                as is_back
             from temp.judged where opened_at_utc is not null
         ) where is_back
         """,
@@ -396,8 +417,8 @@ def compare_with_stored(
 ) -> None:
     """Give every row of `temp.judged` its fate in `temp.fated`: new, identical, superseding or quarantined.
 
-    A row is compared with the value known when it was received, so that landing an older file again changes nothing.
-    An equal bar that has become final since is superseding: only final bars enter returns.
+    A row is compared with the value known when it was received, so that landing an older file again changes
+    nothing. An equal bar that has become final since is superseding: only final bars enter returns.
     """
     connection.execute(
         """
@@ -415,8 +436,10 @@ def compare_with_stored(
         select judged.* exclude (fate), coalesce(judged.fate, case
             when stored.symbol is null then 'new'
             when stored.is_known and (stored.is_final or not judged.is_final)
-                and judged.open is not distinct from stored.open and judged.high is not distinct from stored.high
-                and judged.low is not distinct from stored.low and judged.close is not distinct from stored.close
+                and judged.open is not distinct from stored.open
+                and judged.high is not distinct from stored.high
+                and judged.low is not distinct from stored.low
+                and judged.close is not distinct from stored.close
                 and judged.volume is not distinct from stored.volume
                 and judged.quote_volume is not distinct from stored.quote_volume then 'identical'
             else 'superseding' end) as fate
@@ -443,8 +466,8 @@ def insert_bars(
     connection.execute(
         """
         insert into raw.bars
-        select $load_id, $source, symbol, $interval, $adjustment, opened_at_utc, open, high, low, close, volume,
-            quote_volume, is_final, $now
+        select $load_id, $source, symbol, $interval, $adjustment, opened_at_utc, open, high, low, close,
+            volume, quote_volume, is_final, $now
         from temp.fated where fate in ('new', 'superseding') order by symbol, opened_at_utc
         """,
         {
@@ -467,8 +490,8 @@ def insert_quarantine(
         cells = " ".join(
             f"when {_text(column)} then rows.{quoted(column)}::varchar" for column in request["symbols"]
         )
-        payload = f"to_json({{row: fated.row_number, {time}: rows.{time}::varchar, "
-        payload += f"column: fated.name, value: case fated.name {cells} end}})"
+        payload = f'to_json({{"row": fated.row_number, {time}: rows.{time}::varchar, '
+        payload += f'"column": fated.name, "value": case fated.name {cells} end}})'
         rows = "temp.file_rows"
         identity = "rows.rowid + 1"
     else:
@@ -483,8 +506,8 @@ def insert_quarantine(
     connection.execute(
         f"""
         insert into raw.quarantine
-        select $load_id, 'bars', code, severity, case when code != 'BAD_SYMBOL' then symbol end, {payload}, detail,
-            $now, null
+        select $load_id, 'bars', code, severity, case when code != 'BAD_SYMBOL' then symbol end, {payload},
+            detail, $now, null
         from temp.fated join {rows} as rows on {identity} = fated.row_number
         where fate = 'quarantined' order by fated.row_number, fated.symbol
         """,
@@ -494,7 +517,7 @@ def insert_quarantine(
         """
         insert into raw.quarantine
         select $load_id, 'bars', 'BODY_PARSE', 'error', null,
-            to_json({line: line, text: trim(any_value(csv_line), chr(10) || chr(13))}),
+            to_json({"line": line, "text": trim(any_value(csv_line), chr(10) || chr(13))}),
             'line ' || line || ': ' || min(error_message), $now, null
         from temp.torn_lines group by line order by line
         """,

@@ -1,4 +1,4 @@
-"""What a listing prefix says about a symbol: zone, calendar, asset class (spec of the exchanges the product knows)."""
+"""What a listing prefix says about a symbol: time zone, calendar, asset class."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The landing: immutable files from which the workbench can be made again.
 
-`payloads/<aa>/<sha256>.<extension>` holds the bytes that were received, `loads/<load_id>.json` says how to replay one
-load. Each file is written under a temporary name, synced, renamed, and its folder is synced.
+`payloads/<aa>/<sha256>.<extension>` holds the bytes that were received, `loads/<load_id>.json` says how to
+replay one load. Each file is written under a temporary name, synced, renamed, and its folder is synced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Kind = Literal["bars", "symbol_metadata"]
 
 
 def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys, no spaces, unescaped UTF-8 and shortest floats; NaN is refused."""
+    """Return `value` as JSON with sorted keys, no spaces, UTF-8, shortest floats and no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -52,7 +52,7 @@ def utc_moment(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Load:
-    """Everything needed to replay one load. Times are `utc_text`; `symbols` are the valid ones it names, sorted."""
+    """Everything needed to replay one load. Times are `utc_text`; `symbols` are its valid ones, sorted."""
 
     load_id: str
     command_id: str
@@ -79,7 +79,8 @@ def request_hash(kind: Kind, source: str, request: Mapping[str, Any]) -> str:
 def next_load_id(now: datetime, previous: str | None, content: str) -> str:
     """Return a load id that sorts after `previous`: the UTC stamp of `now` and 8 hex digits of `content`.
 
-    A clock that stands still or runs back cannot break the order: the stamp is then one microsecond after the last.
+    A clock that stands still or runs back cannot break the order: the stamp is then one microsecond after the
+    last.
     """
     moment = now.astimezone(UTC)
     if previous is not None:
@@ -100,7 +101,8 @@ class Landing:
         return self.payloads / load.payload
 
     def keep_payload(self, data: bytes, extension: str) -> tuple[str, str]:
-        """Keep `data` under its hash and return (path below `payloads`, SHA-256); an equal file is verified and reused.
+        """Keep `data` under its hash and return (path below `payloads`, SHA-256); an equal file is verified
+        and reused.
 
         Raises `WarehouseError` when a file of that name holds other bytes.
         """
@@ -169,7 +171,7 @@ class Landing:
         path = self.payload_path(load)
         if not path.is_file():
             raise WarehouseError(
-                f"{path} is missing: it is the payload of load {load.load_id} from {load.source} ({load.origin})",
+                f"{path} is missing: it is the payload of load {load.load_id} ({load.origin})",
                 remedy="restore the file from a backup; nothing was changed",
                 path=str(path),
             )

@@ -1,13 +1,16 @@
-"""One load: payload into the landing, then its rows into the workbench in one transaction keyed by the load id."""
+"""One load: payload into the landing, then rows into the workbench in one transaction keyed by load id."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from quantmill.errors import DataContractError, WarehouseError
+from quantmill.manifest.home import Home, writer_lock
 
 from ingest import bars
 from ingest.exchanges import SYMBOL
@@ -24,8 +27,6 @@ from ingest.landing import (
 )
 from ingest.schema import create_tables
 from ingest.workbench import Workbench, translated
-from quantmill.errors import DataContractError
-from quantmill.manifest.home import Home, writer_lock
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,7 +82,7 @@ class Session:
         received_at: datetime,
         started_at: datetime,
     ) -> Load:
-        """Return the record of a load that is about to be landed; its first in a command names the command."""
+        """Return the record of a load about to be landed; the first id that a command makes names it."""
         asked = request_hash(kind, source, request)
         landed = self.landing.load_ids()
         load_id = next_load_id(self.clock(), landed[-1] if landed else None, f"{asked} {payload_sha256}")
@@ -104,7 +105,9 @@ class Session:
 
 
 @contextmanager
-def open_session(home: Home, *, holder: str, clock: Clock, say: Say, wait_seconds: float = 60.0) -> Iterator[Session]:
+def open_session(
+    home: Home, *, holder: str, clock: Clock, say: Say, wait_seconds: float = 60.0
+) -> Iterator[Session]:
     """Hold the writer lock, make the tables, replay what a crash left in the landing, and give the session.
 
     A snapshot row is written at the end when the command changed the data.
@@ -130,7 +133,13 @@ def recover(workbench: Workbench, landing: Landing, say: Say) -> list[Outcome]:
         if load_id not in stored:
             load = landing.read_load(load_id)
             landing.verify_payload(load)
-            outcome = store(workbench, landing, load)
+            try:
+                outcome = store(workbench, landing, load)
+            except DataContractError as error:
+                raise WarehouseError(
+                    f"load {load_id} ({load.origin}) was landed but cannot be replayed: {error}",
+                    remedy=f"move {landing.loads / load_id}.json away to go on without it",
+                ) from error
             say(f"replayed load {load_id} ({load.origin}), landed before a crash: {describe(outcome)}")
             outcomes.append(outcome)
     take_snapshot(workbench.connection)
@@ -151,10 +160,10 @@ def land_bars(
 ) -> Outcome:
     """Land one payload of bars and store what it brings.
 
-    A payload that was landed without fault for the same request, and that nothing has changed since, is recorded as
-    UP_TO_DATE without being read again, unless `force`. `before` is called with the valid symbols of the payload when
-    it has been read, before anything is kept. Raises `DataContractError` when the payload cannot be read or holds no
-    row; nothing is landed then.
+    A payload that was landed without fault for the same request, and that nothing has changed since, is
+    recorded as UP_TO_DATE without being read again, unless `force`. `before` is called with the valid symbols
+    of the payload when it has been read, before anything is kept. Raises `DataContractError` when the payload
+    cannot be read or holds no row; nothing is landed then.
     """
     started_at = session.clock()
     load = session.new_load(
@@ -172,7 +181,8 @@ def land_bars(
             judged = bars.judge(connection, request, received_at)
         if judged.received == 0:
             raise DataContractError(
-                f"{origin} holds no row; at least one was needed", remedy="look at the file; nothing was landed"
+                f"{origin} holds no row; at least one was needed",
+                remedy="look at the file; nothing was landed",
             )
         notes = judged.notes
         if before is not None:
@@ -214,16 +224,15 @@ def land_metadata(
 
 
 def _with(load: Load, **changes: Any) -> Load:
-    from dataclasses import replace
-
     return replace(load, **changes)
 
 
 def store(workbench: Workbench, landing: Landing, load: Load, *, is_judged: bool = False) -> Outcome:
     """Put the rows of a landed load and its record into the workbench, in one transaction, once.
 
-    A COMMIT that fails may have succeeded (a full disk does that), so the file is opened again and asked for the load
-    id before a second and last attempt. `is_judged` says that the payload has been read and judged on this connection.
+    A COMMIT that fails may have succeeded (a full disk does that), so the file is opened again and asked for
+    the load id before a second and last attempt. `is_judged` says that the payload has been read and judged
+    on this connection.
     """
     import duckdb
 
@@ -272,7 +281,7 @@ def _store_once(
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """Undo the open transaction; a dead connection has none left, and the fault that killed it is already on its way."""
+    """Undo the open transaction; a dead connection has none, and its fault is already on its way up."""
     import contextlib
 
     import duckdb
@@ -289,7 +298,7 @@ def _require_identity(outcome: Outcome) -> None:
     parts = outcome.rows_new + outcome.rows_identical + outcome.rows_superseding + outcome.rows_quarantined
     if parts != outcome.rows_received:
         raise DataContractError(
-            f"load {outcome.load_id} received {outcome.rows_received} rows but accounts for {parts}: {outcome}",
+            f"load {outcome.load_id} received {outcome.rows_received} rows, accounts for {parts}: {outcome}",
             remedy="nothing was stored; report this with the file that was landed",
         )
 
@@ -308,10 +317,10 @@ def stored_outcome(connection: duckdb.DuckDBPyConnection, load_id: str) -> Outco
 
 
 def _landed_before(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome | None:
-    """Return an earlier clean load of the same bytes for the same request, if reading them again can change nothing.
+    """Return an earlier clean load of the same bytes and request, if reading them again can change nothing.
 
-    It could when a later load changed values of the source, when a stored bar is not final yet, or when this payload
-    claims to be older than what is stored; then None.
+    It could when a later load changed values of the source, when a stored bar is not final yet, or when this
+    payload claims to be older than what is stored; then None.
     """
     row = connection.execute(
         """
@@ -341,7 +350,9 @@ def _landed_before(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome
     return None if changed is None or changed[0] else stored_outcome(connection, row[0])
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool) -> Outcome:
+def _insert(
+    connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool
+) -> Outcome:
     if load.kind == "symbol_metadata":
         return _insert_metadata(connection, landing, load)
     if not is_judged:
@@ -386,16 +397,16 @@ def _insert_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
     fates = dict(connection.execute("select fate, count(*) from temp.fated group by fate").fetchall())
     codes = connection.execute(
         """
-        select code, severity, count(*) from raw.quarantine where load_id = ? group by all order by code, severity
+        select code, count(*), count(*) filter (where severity = 'error') from raw.quarantine
+        where load_id = ? group by code order by code
         """,
         [load.load_id],
     ).fetchall()
-    torn = bars.torn_count(connection)
-    received = sum(fates.values()) + torn
-    quarantined = sum(count for _, _, count in codes)
-    errors = sum(count for _, severity, count in codes if severity == "error")
+    received = bars.received_count(connection, load.request)
+    quarantined = sum(count for _, count, _ in codes)
+    errors = sum(count for _, _, count in codes)
     new, superseding = fates.get("new", 0), fates.get("superseding", 0)
-    found = ", ".join(f"{code} {count}" for code, _, count in codes)
+    found = ", ".join(f"{code} {count}" for code, count, _ in codes)
     return Outcome(
         load_id=load.load_id,
         kind=load.kind,
@@ -413,8 +424,8 @@ def _insert_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
 def status_of(*, received: int, errors: int, changed: int) -> str:
     """Return the status of a load that was read: `errors` rows lost, `changed` rows stored.
 
-    EMPTY without rows; REJECTED when no row survived; PARTIAL when some did; UP_TO_DATE when nothing was stored; else
-    OK. A row that another row of its payload replaced is no error.
+    EMPTY without rows; REJECTED when no row survived; PARTIAL when some did; UP_TO_DATE when nothing was
+    stored; else OK. A row that another row of its payload replaced is no error.
     """
     if received == 0:
         return "EMPTY"
@@ -428,7 +439,8 @@ def status_of(*, received: int, errors: int, changed: int) -> str:
 def _register_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
     """Note in the registry how the load went for each symbol it names.
 
-    TOXIC and DELISTED are left to the checks that set them. A session is the date of a bar in the exchange's zone.
+    TOXIC and DELISTED are left to the checks that set them. A session is the date of a bar in the exchange's
+    zone.
     """
     connection.execute(
         """
@@ -445,7 +457,8 @@ def _register_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
             select seen.*, known.status as old_status, known.reason as old_reason,
                 known.consecutive_failures as old_failures,
                 greatest(known.last_final_session,
-                    ((last_opened at time zone 'UTC') at time zone coalesce($zone, zones.timezone))::date) as last_final
+                    ((last_opened at time zone 'UTC') at time zone coalesce($zone, zones.timezone))::date
+                ) as last_final
             from seen
             left join ops.symbol_registry as known using (symbol)
             left join temp.zones as zones on zones.prefix = split_part(seen.symbol, ':', 1)
@@ -468,7 +481,7 @@ def _register_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
 
 
 def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
-    """Store the descriptions that differ from the latest of the same source; a description is a row as received."""
+    """Store the descriptions that differ from the latest ones of the same source, as received."""
     rows = json.loads(landing.payload_path(load).read_bytes())
     texts = [canonical_json(row) for row in rows]
     symbols = [str(row.get("symbol", "")) for row in rows]
@@ -479,14 +492,16 @@ def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, lo
         create or replace temp table descriptions as
         with given as (
             select unnest($symbols::varchar[]) as symbol, unnest($texts::varchar[]) as payload,
-                unnest($good::boolean[]) as is_good, unnest(range(1, len($symbols::varchar[]) + 1)) as row_number
+                unnest($good::boolean[]) as is_good,
+                unnest(range(1, len($symbols::varchar[]) + 1)) as row_number
         ),
         stored as (
             select meta.symbol, meta.payload from raw.symbol_metadata as meta
             join raw.loads as loads using (load_id)
             where loads.source = $source and meta.received_at_utc <= $received_at
             qualify row_number() over (
-                partition by meta.symbol order by meta.received_at_utc desc, load_id desc, meta.row_number desc
+                partition by meta.symbol
+                order by meta.received_at_utc desc, load_id desc, meta.row_number desc
             ) = 1
         )
         select given.*, case when not is_good then 'quarantined' when stored.symbol is null then 'new'
@@ -537,14 +552,17 @@ def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, lo
 
 def symbols_without_metadata(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> list[str]:
     """Return those of `symbols` that no landed metadata describes, in order."""
-    known = {row[0] for row in connection.execute("select distinct symbol from raw.symbol_metadata").fetchall()}
+    known = {
+        row[0] for row in connection.execute("select distinct symbol from raw.symbol_metadata").fetchall()
+    }
     return [symbol for symbol in symbols if symbol not in known]
 
 
 def take_snapshot(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Write a row of `ops.snapshots` if a load added rows since the last one, and return its id.
 
-    The content hash is the SHA-256 over a line `request_hash payload_sha256` for each load that added rows, by load id.
+    The content hash is the SHA-256 over a line `request_hash payload_sha256` for each load that added rows,
+    by load id.
     """
     loads = connection.execute(
         """
@@ -559,7 +577,9 @@ def take_snapshot(connection: duckdb.DuckDBPyConnection) -> str | None:
         return None
     content = digest("".join(f"{asked} {payload}\n" for _, asked, payload, _ in loads).encode())
     snapshot_id = f"{load_id.split('-')[0]}-{content[:8]}"
-    connection.execute("insert into ops.snapshots values (?, ?, ?, ?)", [snapshot_id, load_id, content, finished_at])
+    connection.execute(
+        "insert into ops.snapshots values (?, ?, ?, ?)", [snapshot_id, load_id, content, finished_at]
+    )
     return snapshot_id
 
 
@@ -567,4 +587,8 @@ def describe(outcome: Outcome) -> str:
     """Return one line of counts for people."""
     line = f"{outcome.status}, {outcome.rows_received:,} rows: {outcome.rows_new:,} new"
     line += f", {outcome.rows_identical:,} identical, {outcome.rows_superseding:,} superseding"
-    return line + f", {outcome.rows_quarantined:,} quarantined" + (f" ({outcome.error})" if outcome.error else "")
+    return (
+        line
+        + f", {outcome.rows_quarantined:,} quarantined"
+        + (f" ({outcome.error})" if outcome.error else "")
+    )

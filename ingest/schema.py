@@ -41,7 +41,9 @@ TABLES: tuple[Table, ...] = (
         "rows_received = rows_new + rows_identical + rows_superseding + rows_quarantined.",
         (
             Column("load_id", "VARCHAR NOT NULL", "time-ordered id: UTC stamp and 8 hex digits"),
-            Column("kind", "VARCHAR NOT NULL", "bars, symbol_metadata, scan, execution_limits, vendor_features"),
+            Column(
+                "kind", "VARCHAR NOT NULL", "bars, symbol_metadata, scan, execution_limits, vendor_features"
+            ),
             Column("source", "VARCHAR NOT NULL", "who the payload came from"),
             Column(
                 "status",
@@ -52,8 +54,14 @@ TABLES: tuple[Table, ...] = (
             Column("payload_sha256", "VARCHAR", "SHA-256 of the payload bytes; NULL when none arrived"),
             Column("rows_received", "BIGINT NOT NULL", "rows in the payload"),
             Column("rows_new", "BIGINT NOT NULL", "rows stored whose key was not stored before"),
-            Column("rows_identical", "BIGINT NOT NULL", "rows equal to the stored value, or repeated in the payload"),
-            Column("rows_superseding", "BIGINT NOT NULL", "rows stored beside an older value of the same key"),
+            Column(
+                "rows_identical",
+                "BIGINT NOT NULL",
+                "rows equal to the stored value, or repeated in the payload",
+            ),
+            Column(
+                "rows_superseding", "BIGINT NOT NULL", "rows stored beside an older value of the same key"
+            ),
             Column("rows_quarantined", "BIGINT NOT NULL", "rows kept in raw.quarantine only"),
             Column("started_at_utc", "TIMESTAMP NOT NULL", "start of the attempt, UTC"),
             Column("finished_at_utc", "TIMESTAMP NOT NULL", "when the payload was safe in the landing, UTC"),
@@ -82,13 +90,19 @@ TABLES: tuple[Table, ...] = (
             Column("symbol", "VARCHAR NOT NULL", "physical symbol, EXCHANGE:TICKER"),
             Column("interval", "VARCHAR NOT NULL", "length of the bar: 1m to 1M"),
             Column("adjustment", "VARCHAR NOT NULL", "none, splits or total_return"),
-            Column("opened_at_utc", "TIMESTAMP NOT NULL", "opening of the bar, UTC; a dated bar opens at local midnight"),
+            Column(
+                "opened_at_utc",
+                "TIMESTAMP NOT NULL",
+                "opening of the bar, UTC; a dated bar opens at local midnight",
+            ),
             Column("open", "DOUBLE", "first price; NULL where the source has closes only"),
             Column("high", "DOUBLE", "highest price; NULL where the source has closes only"),
             Column("low", "DOUBLE", "lowest price; NULL where the source has closes only"),
             Column("close", "DOUBLE NOT NULL", "last price"),
             Column("volume", "DOUBLE", "traded units of the base; NULL where the source has none"),
-            Column("quote_volume", "DOUBLE", "traded value in the quote currency; NULL where the source has none"),
+            Column(
+                "quote_volume", "DOUBLE", "traded value in the quote currency; NULL where the source has none"
+            ),
             Column("is_final", "BOOLEAN NOT NULL", "the bar was over when it was received"),
             Column("received_at_utc", "TIMESTAMP NOT NULL", "when the payload was received, UTC"),
         ),
@@ -117,9 +131,14 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "code",
                 "VARCHAR NOT NULL",
-                "BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT or a later check",
+                "BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT "
+                "or a later check",
             ),
-            Column("severity", "VARCHAR NOT NULL", "error: the bar is missing now; warning: another row took its place"),
+            Column(
+                "severity",
+                "VARCHAR NOT NULL",
+                "error: the bar is missing now; warning: another row took its place",
+            ),
             Column("symbol", "VARCHAR", "physical symbol; NULL where the row names none that is valid"),
             Column("payload", "VARCHAR NOT NULL", "row as received, JSON text"),
             Column("detail", "VARCHAR NOT NULL", "what was found"),
@@ -139,7 +158,9 @@ TABLES: tuple[Table, ...] = (
             ),
             Column("reason", "VARCHAR", "why the status is not STABLE"),
             Column("last_final_session", "DATE", "date, in the exchange's zone, of the newest final bar"),
-            Column("last_attempt_utc", "TIMESTAMP NOT NULL", "end of the last load that named the symbol, UTC"),
+            Column(
+                "last_attempt_utc", "TIMESTAMP NOT NULL", "end of the last load that named the symbol, UTC"
+            ),
             Column("consecutive_failures", "BIGINT NOT NULL", "loads in a row that failed for the symbol"),
         ),
         ("symbol",),
@@ -150,7 +171,11 @@ TABLES: tuple[Table, ...] = (
         (
             Column("snapshot_id", "VARCHAR NOT NULL", "stamp of max_load_id and 8 digits of content_hash"),
             Column("max_load_id", "VARCHAR NOT NULL", "last load that added rows"),
-            Column("content_hash", "VARCHAR NOT NULL", "SHA-256 over the payload hashes that added rows, by load_id"),
+            Column(
+                "content_hash",
+                "VARCHAR NOT NULL",
+                "SHA-256 over the payload hashes that added rows, by load_id",
+            ),
             Column("created_at_utc", "TIMESTAMP NOT NULL", "end of the load max_load_id, UTC"),
         ),
         ("snapshot_id",),
@@ -173,9 +198,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if all(table.name in existing for table in TABLES):
         return
     connection.execute("begin")
-    for schema, comment in (("raw", "What was received, append-only."), ("ops", "State of the data cycle.")):
+    for schema in ("raw", "ops"):
         connection.execute(f"create schema if not exists {schema}")
-        connection.execute(f"comment on schema {schema} is {_text(comment)}")
     for table in TABLES:
         if table.name in existing:
             continue

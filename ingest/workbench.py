@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 REBUILD = "run 'make rebuild' to make the workbench again from the landing files"
 
+_DAMAGE = ("not a valid duckdb database", "checksum", "corrupt", "wal", "deserializ")
+
 # ingest never lets DuckDB fetch an extension: the ones it needs are linked into the wheel.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -87,4 +89,8 @@ def translated(path: Path) -> Iterator[None]:
                 remedy="free some space and run the command again; what was landed is replayed",
                 path=str(path),
             ) from error
-        raise WarehouseError(f"{path} cannot be used: {first}", remedy=REBUILD, path=str(path)) from error
+        is_damage = not isinstance(error, duckdb.IOException) or any(word in lower for word in _DAMAGE)
+        remedy = REBUILD if is_damage else "check the disk and the permissions of the folder"
+        raise WarehouseError(f"{path} cannot be used: {first}", remedy=remedy, path=str(path)) from error
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from quantmill.errors import BadValue, UnknownKey, UsageError
 
 from ingest.exchanges import SYMBOL_PATTERN
 from ingest.loads import Outcome, Session, land_bars, land_metadata
 from ingest.sources.files import csv_header, require_column
-from quantmill.errors import BadValue, UnknownKey, UsageError
 
 
 class _Record(BaseModel):
@@ -90,14 +90,17 @@ class EmbeddedSource(_Record):
 def read_manifest(path: Path) -> EmbeddedSource:
     """Read and check the manifest of the embedded data.
 
-    Raises `UnknownKey` naming file, key and nearest valid key, and `BadValue` for anything else that is wrong.
+    Raises `UnknownKey` naming file, key and nearest valid key, and `BadValue` for anything else that is
+    wrong.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UsageError(f"{path} is missing", remedy="restore it from the repository", path=str(path)) from error
+        raise UsageError(
+            f"{path} is missing", remedy="restore it from the repository", path=str(path)
+        ) from error
     except yaml.YAMLError as error:
         raise BadValue(f"{path} is not YAML: {error}", remedy="correct the file", path=str(path)) from error
     try:
@@ -110,12 +113,17 @@ def _explained(path: Path, error: ValidationError) -> UsageError:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        models = (EmbeddedSource, EmbeddedFile, SymbolDefaults, EmbeddedSymbol)
-        model = models[0] if len(where) == 1 else models[2] if "defaults" in where else models[1]
-        model = models[3] if "columns" in where else model
+        model: type[BaseModel] = EmbeddedSource if len(where) == 1 else EmbeddedFile
+        if "columns" in where:
+            model = EmbeddedSymbol
+        elif "defaults" in where:
+            model = SymbolDefaults
         near = difflib.get_close_matches(where[-1], list(model.model_fields), n=1, cutoff=0.0)[0]
         return UnknownKey(
-            f"{path}: unknown key {'.'.join(where)}", remedy=f"did you mean {near!r}?", path=str(path), key=where[-1]
+            f"{path}: unknown key {'.'.join(where)}",
+            remedy=f"did you mean {near!r}?",
+            path=str(path),
+            key=where[-1],
         )
     return BadValue(
         f"{path}: {'.'.join(where) or 'the file'}: {first['msg']}, found {first['input']!r:.80}",
@@ -133,14 +141,23 @@ def package_folder(source: EmbeddedSource) -> Path:
 
 
 def land_embedded(
-    session: Session, source: EmbeddedSource, folder: Path, *, force: bool, report: Callable[[str, Outcome], None]
+    session: Session,
+    source: EmbeddedSource,
+    folder: Path,
+    *,
+    force: bool,
+    report: Callable[[str, Outcome], None],
 ) -> list[Outcome]:
-    """Land the metadata and then the bars of every file, calling `report` with the name and outcome of each."""
+    """Land the metadata, then the bars of every file; `report` gets the name and outcome of each."""
     payloads = [(file, *_payload(source, file, folder)) for file in source.files]
     outcomes = []
     now = session.clock()
     outcome = land_metadata(
-        session, source=source.source, origin="manifest/sources/embedded.yml", rows=source.metadata(), received_at=now
+        session,
+        source=source.source,
+        origin="manifest/sources/embedded.yml",
+        rows=source.metadata(),
+        received_at=now,
     )
     report("metadata", outcome)
     outcomes.append(outcome)

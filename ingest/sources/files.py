@@ -38,7 +38,7 @@ def format_of(path: Path) -> FileFormat:
 
 
 def csv_header(data: bytes, *, compression: str, delimiter: str, origin: str) -> list[str]:
-    """Return the column names of a CSV. Raises `DataContractError` when it is torn, empty or has unusable names."""
+    """Return the column names of a CSV; raise `DataContractError` if it is torn, empty or ill named."""
     if compression == "gzip":
         try:
             # Read to the end: DuckDB accepts a truncated stream silently, the checksum does not.
@@ -54,6 +54,12 @@ def csv_header(data: bytes, *, compression: str, delimiter: str, origin: str) ->
             f"{origin} is empty; a line of column names and at least one row were needed",
             remedy="look at the file; nothing was landed",
         )
+    check_names(header, origin=origin)
+    return header
+
+
+def check_names(header: Sequence[str], *, origin: str) -> None:
+    """Raise `DataContractError` unless every column has an unreserved name of its own, ignoring case."""
     lower = [name.lower() for name in header]
     doubled = sorted({name for name in lower if lower.count(name) > 1})
     if doubled or "" in header or "rowid" in lower:
@@ -62,11 +68,10 @@ def csv_header(data: bytes, *, compression: str, delimiter: str, origin: str) ->
             f"{origin} has the columns {', '.join(header)}: {fault}",
             remedy="give every column a name of its own; nothing was landed",
         )
-    return header
 
 
 def require_column(columns: Sequence[str], wanted: str, *, origin: str, option: str) -> str:
-    """Return the column `wanted` as the file spells it; else raise `DataContractError` with the nearest one."""
+    """Return the column `wanted`; if it is missing raise `DataContractError` with the nearest one."""
     if wanted in columns:
         return wanted
     near = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.0)

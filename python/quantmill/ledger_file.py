@@ -133,6 +133,11 @@ class LedgerFile:
         with self._path.open("rb") as file:
             yield from file
 
+    def open_contexts(self, step: str) -> list[dict[str, Any]]:
+        """Return the contexts of the announced work of `step` that has no outcome yet, oldest first."""
+        waiting = [found for found in self._chain.open_intents.values() if found[1] == step]
+        return [dict(context) for _, _, context in sorted(waiting, key=lambda found: found[0])]
+
     def intents(
         self,
         step: str,

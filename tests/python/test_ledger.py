@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -261,7 +262,6 @@ def hash_of(content: list[tuple[Any, ...]]) -> str:
 
 def plain_frame_hash(content: list[tuple[Any, ...]]) -> str:
     """The definition of the frame hash, value by value, for rows without NaN in the key."""
-    import hashlib
 
     def cell(value: Any) -> Any:
         if isinstance(value, float):
@@ -343,8 +343,6 @@ def one_cell(value: Any, kind: pa.DataType, sql_type: str) -> str:
 
 
 def text_hash(sql_type: str, cell: str) -> str:
-    import hashlib
-
     header = canonical_json([["k", "BIGINT"], ["v", sql_type]])
     return hashlib.sha256(f"FH1\n{header}\n[1,{cell}]\n".encode()).hexdigest()
 
@@ -398,15 +396,11 @@ def test_nulls_sort_last_and_nan_keys_do_not_disturb_the_order() -> None:
     generator = np.random.default_rng(5)
     assert len({hash_in(generator.permutation(len(keys))) for _ in range(50)}) == 1
     table = pa.table({"a": pa.array([None, 2], pa.int64())})
-    import hashlib
-
     expected = hashlib.sha256(b'FH1\n[["a","BIGINT"]]\n[2]\n[null]\n').hexdigest()
     assert frame_hash(table, {"a": "BIGINT"}, ["a"]) == expected
 
 
 def test_a_frame_longer_than_one_chunk_hashes_as_one_text() -> None:
-    import hashlib
-
     count = 70_000
     table = pa.table({"k": np.arange(count)[::-1].copy()})
     expected = hashlib.sha256(
@@ -426,8 +420,6 @@ def test_two_rows_with_one_key_are_refused_even_across_chunks() -> None:
 
 
 def test_an_empty_frame_has_a_hash_and_a_missing_frame_has_none() -> None:
-    import hashlib
-
     empty = example_frame().slice(0, 0)
     header = b'FH1\n[["bar_date","DATE"],["ret","DOUBLE"],["symbol","VARCHAR"]]\n'
     assert frame_hash(empty, EXAMPLE_TYPES, ["symbol"]) == hashlib.sha256(header).hexdigest()
@@ -782,6 +774,14 @@ def test_genesis_and_seal_stand_where_they_belong(
 ) -> None:
     found = verify_lines(lines_of(chained(entries)))
     assert (found.code, found.first_bad_sequence) == (code, sequence), found.reason
+
+
+def test_a_gap_in_the_sequence_shows_even_where_every_link_holds() -> None:
+    first = chained([GENESIS])[0]
+    last = seal_record(seal(2), run_id=RUN, seq=2, ts=stamp(1), prev_hash=first.hash)
+    found = verify_lines(lines_of([first, last]))
+    assert (found.code, found.first_bad_sequence) == (3, 1)
+    assert "found sequence 2 where 1 was due" in found.reason
 
 
 def test_a_record_of_another_run_breaks_the_chain() -> None:

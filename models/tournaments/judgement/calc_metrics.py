@@ -8,7 +8,6 @@ def model(dbt, session):
         cells=dbt.ref("cells"),
         windows=dbt.ref("windows"),
         days=dbt.ref("portfolio_returns"),
-        trades=dbt.ref("trades"),
         events=dbt.ref("simulation_events"),
         weights=dbt.ref("atom_weights"),
         targets=dbt.ref("target_weights"),

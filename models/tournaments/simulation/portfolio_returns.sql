@@ -26,6 +26,8 @@ final as (
 
         -- the book
         item.nav as nav,
+        item.turnover as turnover,
+        item.is_rebalance as is_rebalance,
         item.gross_exposure as gross_exposure,
         item.net_exposure as net_exposure,
         item.held_count as held_count

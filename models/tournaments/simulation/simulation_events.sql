@@ -22,7 +22,7 @@ final as (
         item.window_index as window_index,
         item.symbol as symbol,
         item.code as code,
-        item.detail as detail
+        item.value as value
 
     from unnested
 

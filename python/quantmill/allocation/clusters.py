@@ -10,27 +10,32 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+STILL = 1e-12
 
-def average_correlation(streams: FloatArray, lookbacks: Sequence[int]) -> FloatArray:
+
+def average_correlation(centred: FloatArray, lookbacks: Sequence[int]) -> FloatArray:
     """Return the Pearson correlation averaged over the look-backs that fit, shape (..., n, n).
 
-    `streams` is (..., n, T) without NaN, latest session last; each look-back takes that many last columns. If
-    none fits, all columns are used. The root mean square of the distances sqrt((1 - rho) / 2) is the distance
-    of the mean rho.
+    `centred` is (..., n, T), each stream less its mean, latest session last; each look-back takes that many
+    last columns, all of them if none fits. The root mean square of the distances sqrt((1 - rho) / 2) over the
+    look-backs is the distance of the mean rho, so averaging rho averages the distances.
     """
-    length = streams.shape[-1]
+    length = centred.shape[-1]
     fitting = sorted({lookback for lookback in lookbacks if lookback <= length}) or [length]
-    total: FloatArray | float = 0.0
+    total = np.zeros((*centred.shape[:-1], centred.shape[-2]))
+    diagonal = np.arange(centred.shape[-2])
     for lookback in fitting:
-        tail = streams[..., length - lookback :]
-        tail = tail - tail.mean(axis=-1, keepdims=True)
-        product = tail @ tail.swapaxes(-1, -2)
-        scale = np.sqrt(np.diagonal(product, axis1=-2, axis2=-1))
-        outer = scale[..., :, None] * scale[..., None, :]
+        tail = centred[..., length - lookback :]
+        mean = tail.mean(axis=-1)
+        raw = tail @ tail.swapaxes(-1, -2)
+        product = raw - lookback * mean[..., :, None] * mean[..., None, :]
+        variance = product[..., diagonal, diagonal]
         # A stream that stood still over a short look-back has no correlation there; it counts as
         # uncorrelated.
-        total = total + np.divide(product, outer, out=np.zeros_like(product), where=outer > 0)
-    return np.clip(np.asarray(total) / len(fitting), -1.0, 1.0)
+        moves = variance > STILL * raw[..., diagonal, diagonal]
+        scale = np.sqrt(np.where(moves, variance, np.inf))
+        total += product / (scale[..., :, None] * scale[..., None, :])
+    return np.clip(total / len(fitting), -1.0, 1.0)
 
 
 def condensed_distances(correlation: FloatArray) -> FloatArray:

@@ -64,8 +64,7 @@ def feasible_set(
     if room <= 1.0 + FULL:
         point = np.full(count, budget / count)
 
-    rows = _binding_rows(exposure, cap, budget) if exposure is not None else None
-    rows = rows if rows is not None and _could_exceed(rows, cap, budget, asset_cap) else None
+    rows = exposure if exposure is not None and _could_exceed(exposure, cap, budget, asset_cap) else None
     is_asset_cap_relaxed = False
     limits: FloatArray | None = None
     if rows is not None and not refusal:
@@ -80,25 +79,21 @@ def feasible_set(
             else:
                 refusal = f"CAP_INFEASIBLE: a symbol needs {needed:.6g} where {asset_cap:g} is allowed"
         both = np.concatenate((rows, -rows))
-        binding = np.maximum(both, 0.0).sum(axis=1) * cap > asset_cap
-        rows = both[binding]
+        both = both[np.maximum(both, 0.0).sum(axis=1) * cap > asset_cap]
+        rows = both if len(both) else None
         # A cap at the edge of what is possible leaves no room for rounding.
-        limits = np.full(len(rows), asset_cap + ROW_SLACK)
+        limits = np.full(len(both), asset_cap + ROW_SLACK) if len(both) else None
     return FeasibleSet(
-        budget,
-        cap,
-        asset_cap,
-        is_cap_relaxed,
-        is_asset_cap_relaxed,
-        rows if limits is not None else None,
-        limits,
-        point,
-        refusal,
+        budget=budget,
+        cap=cap,
+        asset_cap=asset_cap,
+        is_cap_relaxed=is_cap_relaxed,
+        is_asset_cap_relaxed=is_asset_cap_relaxed,
+        rows=rows,
+        limits=limits,
+        point=point,
+        refusal=refusal,
     )
-
-
-def _binding_rows(exposure: FloatArray, cap: float, budget: float) -> FloatArray:
-    return exposure[np.abs(exposure).any(axis=1)]
 
 
 def _could_exceed(rows: FloatArray, cap: float, budget: float, asset_cap: float) -> bool:
@@ -152,7 +147,7 @@ def _largest_budget(rows: FloatArray, cap: float, budget: float, asset_cap: floa
 
 
 def equal_weights(feasible: FeasibleSet, count: int) -> FloatArray:
-    """Return the cluster weights nearest to budget / K each, in relative entropy where a symbol's cap binds."""
+    """Return budget / K per cluster, or the nearest in relative entropy where a symbol's cap binds."""
     return project_prior(np.full(count, 1.0 / count), feasible)
 
 
@@ -201,13 +196,12 @@ def minimum_variance_program(
     count = len(scaled)
     diagonal = np.arange(count)
     scaled[diagonal, diagonal] += variance_floor + gamma
-    linear = (
-        fragility_weight * moments.fragility
-        if fragility_weight > 0 and moments.fragility is not None
-        else np.zeros(count)
-    )
+    # Where the mean tail loss is no loss the term is undefined and left out; the estimate carries an event
+    # for it.
+    defined = fragility_weight > 0 and not np.isnan(moments.fragility[0])
+    linear = fragility_weight * moments.fragility if defined else np.zeros(count)
     return QuadraticProgram(
-        quadratic=0.5 * (scaled + scaled.T),
+        quadratic=scaled,
         linear=linear,
         total=feasible.budget,
         lower=np.zeros(count),

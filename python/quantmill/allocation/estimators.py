@@ -27,12 +27,12 @@ BoolArray = NDArray[np.bool_]
 LEAST_VOLATILITY_ANNUAL = 1e-9
 SPARSE_BELOW = 15
 # Windows estimated in one call: enough to spread the overhead, few enough to stay in the cache.
-BATCH = 16
+BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a reader of the window should know: a code, INFO, WARN or ERROR, and the numbers behind it."""
+    """Something a reader of the window should know: a code, INFO, WARN or ERROR, and its numbers."""
 
     code: str
     severity: str
@@ -64,16 +64,16 @@ class Moments:
     """Annual moments of K cluster streams, the covariance before the correlation is shrunk further.
 
     `covariance` (K, K) and its mean variance; `mean` (K) over the last rows; `tail_loss` (K) is CVaR per
-    session; `fragility` (K) is the tail loss over its mean, None where undefined; `smallest_eigenvalue` and
-    `largest_eigenvalue` are those of the correlation; `intensity` is what Ledoit-Wolf chose, NaN for a sample
-    covariance.
+    session; `fragility` (K) is the tail loss over its mean, NaN where that is no loss; `smallest_eigenvalue`
+    and `largest_eigenvalue` are those of the correlation; `intensity` is what Ledoit-Wolf chose, NaN for a
+    sample covariance.
     """
 
     covariance: FloatArray
     mean_variance: float
     mean: FloatArray
     tail_loss: FloatArray
-    fragility: FloatArray | None
+    fragility: FloatArray
     smallest_eigenvalue: float
     largest_eigenvalue: float
     intensity: float
@@ -246,7 +246,8 @@ def compounded_returns(streams: FloatArray, window: int) -> FloatArray:
 def sample_covariance(centred: FloatArray) -> FloatArray:
     """Return the covariance per session of centred streams (..., units, T), divided by T - 1."""
     product: FloatArray = centred @ centred.swapaxes(-1, -2)
-    return product / (centred.shape[-1] - 1)
+    covariance: FloatArray = product / (centred.shape[-1] - 1)
+    return covariance
 
 
 def ledoit_wolf(centred: FloatArray, counts: IntArray | int | None = None) -> tuple[FloatArray, FloatArray]:
@@ -260,7 +261,7 @@ def ledoit_wolf(centred: FloatArray, counts: IntArray | int | None = None) -> tu
     units, sessions = centred.shape[-2:]
     real = np.broadcast_to(np.asarray(units if counts is None else counts), centred.shape[:-2])
     product: FloatArray = centred @ centred.swapaxes(-1, -2)
-    squares = np.square(centred).sum(axis=-2)
+    squares = np.einsum("...kt,...kt->...t", centred, centred)
     target = np.trace(product, axis1=-2, axis2=-1) / sessions / real
     # sum over i, j of sum_t x_it^2 x_jt^2 is sum_t (sum_i x_it^2)^2, so the fourth moments need no second
     # product.
@@ -285,7 +286,7 @@ def correlation_of(covariance: FloatArray) -> FloatArray:
     """
     scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
     outer = scale[..., :, None] * scale[..., None, :]
-    correlation = np.divide(covariance, outer, out=np.zeros_like(covariance), where=outer > 0)
+    correlation: FloatArray = np.divide(covariance, outer, out=np.zeros_like(covariance), where=outer > 0)
     diagonal = np.arange(covariance.shape[-1])
     correlation[..., diagonal, diagonal] = 1.0
     return correlation
@@ -323,13 +324,18 @@ def conditional_value_at_risk(streams: FloatArray, beta: float) -> FloatArray:
     if whole >= sessions:
         return -np.asarray(streams.mean(axis=-1))
     ordered = np.partition(streams, whole, axis=-1)
-    return -(ordered[..., :whole].sum(axis=-1) + (tail - whole) * ordered[..., whole]) / tail
+    losses = -(ordered[..., :whole].sum(axis=-1) + (tail - whole) * ordered[..., whole])
+    return np.asarray(losses / tail)
 
 
-def relative_fragility(tail_losses: FloatArray) -> FloatArray | None:
-    """Return each unit's tail loss over the mean of all, shape (units); None where that mean is not a loss."""
-    mean = float(tail_losses.mean())
-    return tail_losses / mean if mean > 0 else None
+def relative_fragility(tail_losses: FloatArray, counts: IntArray | int | None = None) -> FloatArray:
+    """Return each unit's tail loss over the mean of its window, shape (..., units); NaN where that is no
+    loss.
+
+    `counts` says how many units of each window are real where the others are zeros.
+    """
+    mean = tail_losses.sum(axis=-1) / (tail_losses.shape[-1] if counts is None else counts)
+    return tail_losses / np.where(mean > 0, mean, np.nan)[..., None]
 
 
 def estimate_windows(
@@ -365,7 +371,8 @@ def estimate_windows(
 def _require_window(window: WindowInput, settings: AllocationSettings) -> None:
     if window.regime not in settings.cluster_cut:
         raise BadValue(
-            f"allocation.cluster_cut has no regime {window.regime!r}; it has {', '.join(settings.cluster_cut)}",
+            f"allocation.cluster_cut has no regime {window.regime!r}; "
+            f"it has {', '.join(settings.cluster_cut)}",
             remedy="add the regime to allocation.cluster_cut",
             regime=window.regime,
         )
@@ -384,7 +391,8 @@ def _require_window(window: WindowInput, settings: AllocationSettings) -> None:
         )
     if not (np.abs(window.signs) == 1).all():
         raise DataContractError(
-            f"window {window.window_index}: signs hold {sorted(set(window.signs.tolist()))}; +1 or -1 was needed",
+            f"window {window.window_index}: signs hold {sorted(set(window.signs.tolist()))}; "
+            "+1 or -1 was needed",
             remedy="take the sign from the direction of the atom",
         )
 
@@ -405,7 +413,7 @@ def _clean(window: WindowInput, settings: AllocationSettings, periods_per_year: 
 def _clean_stack(
     windows: Sequence[WindowInput], stack: FloatArray, settings: AllocationSettings, periods_per_year: int
 ) -> list[CleanWindow]:
-    """Clean windows of one shape; a window without any defect is taken from `stack` (windows, n, T) as it is."""
+    """Clean windows of one shape; one without any defect is taken from `stack` (windows, n, T)."""
     # A spread above this leaves the volatility above its floor whatever the other rows are.
     spread = stack.max(axis=-1) - stack.min(axis=-1)
     moving = spread > LEAST_VOLATILITY_ANNUAL * 2.0 * np.sqrt(stack.shape[-1] / periods_per_year)
@@ -467,7 +475,8 @@ def _estimate_stack(
     settings: AllocationSettings,
     periods_per_year: int,
 ) -> list[WindowEstimate]:
-    streams = np.stack([clean.streams for clean in cleaned])
+    # One memory layout, so that the order of summation does not depend on how the caller stores the matrix.
+    streams = np.ascontiguousarray(np.stack([clean.streams for clean in cleaned]))
     count, units, sessions = streams.shape
     centred = streams - streams.mean(axis=-1, keepdims=True)
     if settings.cluster_mode == "none":
@@ -475,7 +484,7 @@ def _estimate_stack(
         shares = np.ones((count, units))
         rows, rows_centred = streams, centred
     else:
-        distances = condensed_distances(average_correlation(streams, settings.cluster_lookbacks))
+        distances = condensed_distances(average_correlation(centred, settings.cluster_lookbacks))
         clusters = np.stack(
             [
                 flat_clusters(
@@ -509,21 +518,21 @@ def _estimate_stack(
     eigenvalues = np.linalg.eigvalsh(correlation_of(covariance))
     mean = rows[..., -min(settings.mean_window, sessions) :].mean(axis=-1) * periods_per_year
     tail_loss = conditional_value_at_risk(rows, settings.cvar_beta)
+    fragility = relative_fragility(tail_loss, sizes)
+    mean_variance = np.trace(covariance, axis1=-2, axis2=-1) / sizes
 
     estimates = []
     for place, (window, clean) in enumerate(zip(windows, cleaned, strict=True)):
         size = int(sizes[place])
-        own = covariance[place, :size, :size]
-        mean_variance = float(own.trace()) / size
-        if not mean_variance > 0:
+        if not mean_variance[place] > 0:
             estimates.append(_without_moments(window, clean, "ZERO_VARIANCE: no cluster moves", settings))
             continue
         moments = Moments(
-            covariance=own,
-            mean_variance=mean_variance,
+            covariance=covariance[place, :size, :size],
+            mean_variance=float(mean_variance[place]),
             mean=mean[place, :size],
             tail_loss=tail_loss[place, :size],
-            fragility=relative_fragility(tail_loss[place, :size]),
+            fragility=fragility[place, :size],
             smallest_eigenvalue=float(eigenvalues[place, 0]),
             largest_eigenvalue=float(eigenvalues[place, -1]),
             intensity=float(intensity[place]),
@@ -568,7 +577,7 @@ def _events(
         events.append(Event("T_LT_N", "WARN", f"{sessions} rows for {atoms} atoms"))
     if sessions < settings.min_rows:
         events.append(Event("SHORT_ESTIMATE", "WARN", f"{sessions} rows; {settings.min_rows} were wanted"))
-    if moments is not None and moments.fragility is None:
+    if moments is not None and np.isnan(moments.fragility[0]):
         events.append(
             Event("FRAGILITY_UNDEFINED", "WARN", "the mean tail loss of the clusters is not a loss")
         )

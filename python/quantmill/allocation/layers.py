@@ -30,7 +30,7 @@ def layer_two_shares(
     same = clusters[..., :, None] == clusters[..., None, :]
     size = same.sum(axis=-1)
     if mode == "equal":
-        return 1.0 / size
+        return np.asarray(1.0 / size)
     floored = np.maximum(volatility, VOLATILITY_FLOOR * np.median(volatility, axis=-1, keepdims=True))
     raw = 1.0 / floored if mode == "inverse_vol" else floored**-2.0
     inverse: FloatArray = raw / (same @ raw[..., None])[..., 0]
@@ -38,7 +38,7 @@ def layer_two_shares(
         return inverse
     mine, others = momentum[..., :, None], momentum[..., None, :]
     rank = (same & (others < mine)).sum(axis=-1) + 0.5 * ((same & (others == mine)).sum(axis=-1) + 1)
-    return alpha * inverse + (1.0 - alpha) * rank / (0.5 * size * (size + 1))
+    return np.asarray(alpha * inverse + (1.0 - alpha) * rank / (0.5 * size * (size + 1)))
 
 
 def membership(clusters: IntArray, shares: FloatArray, count: int) -> FloatArray:
@@ -61,7 +61,7 @@ def flatten(atom_weights: FloatArray, symbols: IntArray, signs: IntArray, symbol
     """Return the net physical weight of each symbol, x_j = sum of w_i s_i over the atoms of j, shape
     (symbol_count).
     """
-    return np.bincount(symbols, weights=atom_weights * signs, minlength=symbol_count)
+    return np.bincount(symbols, weights=atom_weights * signs, minlength=symbol_count).astype(np.float64)
 
 
 def netting_ratio(atom_weights: FloatArray, net_weights: FloatArray) -> float:
@@ -77,7 +77,8 @@ def require_no_leak(atom_weights: FloatArray, signs: IntArray, net_weights: Floa
     gap = abs(float(net_weights.sum()) - float(atom_weights @ signs))
     if not gap <= LEAK_TOLERANCE:
         raise WeightLeak(
-            f"WEIGHT_LEAK: symbols hold a net weight {gap:.3g} away from that of their atoms; {LEAK_TOLERANCE:g} was allowed",
+            f"WEIGHT_LEAK: the net weight of symbols is {gap:.3g} away from that of their atoms; "
+            f"{LEAK_TOLERANCE:g} was allowed",
             remedy="check the mapping from atoms to symbols",
             gap=gap,
         )

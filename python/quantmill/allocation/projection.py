@@ -37,7 +37,7 @@ def water_fill(prior: FloatArray, lower: FloatArray, upper: FloatArray, total: f
     _require_reachable(least, most, total)
     steps = np.sort(np.concatenate((lower[movable] / scaled[movable], upper[movable] / scaled[movable])))
     sums = np.clip(steps[:, None] * scaled, lower, upper).sum(axis=1)
-    return np.clip(_crossing(steps, sums, total) * scaled, lower, upper)
+    return np.asarray(np.clip(_crossing(steps, sums, total) * scaled, lower, upper))
 
 
 def project_capped_simplex(

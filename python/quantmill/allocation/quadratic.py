@@ -195,25 +195,20 @@ def _optimality_gap(
     """
     units = len(point)
     slope = standard.hessian @ point + standard.gradient
-    stationarity = slope + multipliers[:units] + standard.matrix.T @ multipliers[units:]
+    stationarity = slope + multipliers[:units] + multipliers[units:] @ standard.matrix
     values = np.concatenate((point, standard.matrix @ point))
     above, below = upper - values, values - lower
-    slack = np.where(multipliers > 0, above, below)
-    scale = 1.0 + float(np.abs(slope).max())
-    # The product of a zero multiplier and an infinite slack is no violation.
-    complement = np.where(multipliers != 0, np.abs(multipliers) * np.abs(slack), 0.0)
-    return (
-        float(
-            max(
-                np.abs(stationarity).max() / scale,
-                complement.max() / scale,
-                -above.min(),
-                -below.min(),
-            )
-        )
-        if np.isfinite(slope).all() and np.isfinite(multipliers).all()
-        else float("nan")
+    # The product of a zero multiplier and an unbounded side is zero, as it should be.
+    complement = np.maximum(multipliers, 0.0) * above - np.minimum(multipliers, 0.0) * below
+    scale = 1.0 + np.abs(slope).max()
+    # NaN anywhere must come out as NaN, which np.maximum keeps and max() would not.
+    violations = (
+        np.abs(stationarity).max() / scale,
+        np.abs(complement).max() / scale,
+        -above.min(),
+        -below.min(),
     )
+    return float(np.max(violations))
 
 
 def _stacked(standard: _Standard) -> tuple[FloatArray, FloatArray]:

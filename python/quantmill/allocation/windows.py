@@ -189,7 +189,7 @@ def walk(
 
 
 def turnover_price(cost_rate: float, periods_per_year: int, step: int) -> float:
-    """Return kappa_c, the annual price of one unit of traded weight: one-way cost * periods per year / step."""
+    """Return kappa_c, the annual price of a unit of traded weight: cost * periods per year / step."""
     return cost_rate * periods_per_year / step
 
 

@@ -50,6 +50,14 @@ class WindowSet(Record):
     test: Sessions
     step: Sessions
 
+    @model_validator(mode="after")
+    def _leaves_no_holes(self) -> WindowSet:
+        if self.step > self.test:
+            raise ValueError(
+                f"step {self.step} is longer than test {self.test}: sessions between them would belong to no window"
+            )
+        return self
+
 
 class MatrixSettings(Record):
     """Which cells are run: the product of these lists, plus the baselines."""

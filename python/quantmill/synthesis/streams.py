@@ -80,4 +80,4 @@ def equity_curve(stream: NDArray[np.float64]) -> NDArray[np.float64]:
     Raises `DataContractError` if the stream holds NaN.
     """
     require_finite(stream, name="stream")
-    return np.cumprod(1.0 + stream, axis=0)
+    return np.asarray(np.cumprod(1.0 + stream, axis=0), dtype=np.float64)

@@ -1,0 +1,260 @@
+"""The command line `python -m ingest`. Only click is imported here; each command imports what it needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ingest.loads import Outcome
+
+IMPORT_EXAMPLE = """
+\b
+Example:
+  python -m ingest import prices.csv.gz --source my_vendor \\
+      --received-at 2024-03-28T21:00:00Z \\
+      --symbol-column symbol --date-column date --map close=adj_close \\
+      --adjustment total_return
+"""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _voice() -> Callable[[str], None]:
+    """Return a function that prints one line of progress: in colour on a terminal, plain elsewhere."""
+    if not sys.stdout.isatty():
+        return lambda line: print(line, flush=True)
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    return lambda line: console.print(line, markup=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Bring data into the warehouse: land it, judge it, keep what was received.
+
+    \b
+    Exit codes: 0 done, 2 usage, 3 data, 6 warehouse, 130 interrupted.
+    """
+
+
+@cli.command()
+@click.option(
+    "--force", is_flag=True, help="Read and judge the payloads again even if they were landed before."
+)
+def sample(force: bool) -> None:
+    """Land the real prices that ship inside skfolio: 20 US stocks, the S&P 500 index, five factor funds."""
+    say = _voice()
+    say("landing the embedded prices")
+    from quantmill.manifest.home import current_home
+
+    from ingest.loads import describe, open_session
+    from ingest.sources.embedded import land_embedded, package_folder, read_manifest
+
+    home = current_home()
+    source = read_manifest(home.manifest / "sources" / "embedded.yml")
+    folder = package_folder(source)
+    with open_session(home, holder="ingest sample", clock=_now, say=say) as session:
+        outcomes = land_embedded(
+            session,
+            source,
+            folder,
+            force=force,
+            report=lambda name, outcome: say(f"{name}: {describe(outcome)}"),
+        )
+    _finish(outcomes, say)
+
+
+@cli.command("import", epilog=IMPORT_EXAMPLE)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--source", required=True, help="Name of who the bars come from; part of their key.")
+@click.option("--received-at", required=True, help="When the file was obtained, ISO with a zone.")
+@click.option("--symbol", help="The one symbol of the file, EXCHANGE:TICKER.")
+@click.option("--symbol-column", help="Column that holds the symbols.")
+@click.option(
+    "--symbol-map",
+    type=click.Path(path_type=Path),
+    help="CSV name,symbol: what a name in the file stands for.",
+)
+@click.option("--date-column", help="Column of session dates, in the exchange's time zone.")
+@click.option(
+    "--time-column", help="Column of opening times in UTC: text, or epoch s, ms or us (told by magnitude)."
+)
+@click.option(
+    "--map",
+    "mapping",
+    default="",
+    help="FIELD=COLUMN,... for open, high, low, close, volume, quote_volume. "
+    "Columns of these names need no mapping; FIELD= leaves a column out.",
+)
+@click.option(
+    "--interval",
+    default="1d",
+    show_default=True,
+    help="Length of a bar: 1m 3m 5m 15m 30m 45m 1h 2h 3h 4h 1d 1W 1M.",
+)
+@click.option("--adjustment", default="none", show_default=True, help="none, splits or total_return.")
+@click.option("--delimiter", default=",", show_default=True, help="Separator of a CSV.")
+@click.option("--timezone", help="IANA zone of the dates, in place of the exchange's.")
+@click.option("--calendar", help="Calendar (exchange_calendars) of symbols not described yet.")
+@click.option(
+    "--asset-class", help="equity, etf, index, crypto, forex or future, of symbols not described yet."
+)
+@click.option("--region", help="Region of symbols not described yet.")
+@click.option("--sector", help="Sector of symbols not described yet.")
+@click.option("--base", help="Base currency of symbols not described yet.")
+@click.option("--quote", help="Quote currency of symbols not described yet.")
+@click.option("--tick-size", type=float, help="Smallest price step of symbols not described yet.")
+def import_command(
+    file: Path,
+    source: str,
+    received_at: str,
+    symbol: str | None,
+    symbol_column: str | None,
+    symbol_map: Path | None,
+    date_column: str | None,
+    time_column: str | None,
+    mapping: str,
+    interval: str,
+    adjustment: str,
+    delimiter: str,
+    timezone: str | None,
+    calendar: str | None,
+    asset_class: str | None,
+    region: str | None,
+    sector: str | None,
+    base: str | None,
+    quote: str | None,
+    tick_size: float | None,
+) -> None:
+    """Land the bars of FILE (.csv, .csv.gz or .parquet, one row per bar).
+
+    Rows that cannot be bars go to raw.quarantine with a code; a file without one good row ends with exit code
+    3.
+    """
+    say = _voice()
+    say(f"reading {file}")
+    from quantmill.manifest.home import current_home
+
+    from ingest.loads import describe, open_session
+    from ingest.sources.local_files import (
+        Description,
+        ImportOptions,
+        check_options,
+        import_file,
+        parse_mapping,
+        parse_moment,
+        read_symbol_map,
+    )
+
+    options = ImportOptions(
+        source=source,
+        received_at=parse_moment(received_at, option="--received-at"),
+        symbol=symbol,
+        symbol_column=symbol_column,
+        symbol_map=read_symbol_map(symbol_map) if symbol_map else {},
+        date_column=date_column,
+        time_column=time_column,
+        mapping=parse_mapping(mapping),
+        interval=interval,
+        adjustment=adjustment,
+        delimiter=delimiter,
+        timezone=timezone,
+        description=Description(
+            asset_class=asset_class,
+            calendar_id=calendar,
+            region=region,
+            sector=sector,
+            base=base,
+            quote=quote,
+            tick_size=tick_size,
+        ),
+    )
+    check_options(options, now=_now())
+    with open_session(current_home(), holder=f"ingest import {file.name}", clock=_now, say=say) as session:
+        outcomes = import_file(session, file, options)
+    for outcome in outcomes:
+        say(f"{outcome.kind}: {describe(outcome)}")
+    _finish(outcomes, say)
+
+
+@cli.command()
+def rebuild() -> None:
+    """Make the workbench again from the landing files and the published snapshot."""
+    say = _voice()
+    say("rebuilding the workbench from the landing")
+    from quantmill.manifest.home import current_home
+
+    from ingest.rebuild import rebuild as rebuild_workbench
+
+    _count(rebuild_workbench(current_home(), say=say), say)
+
+
+@cli.command()
+def status() -> None:
+    """Show what was landed, by source and by symbol."""
+    from quantmill.manifest.home import current_home
+
+    from ingest.status import show
+
+    show(current_home())
+
+
+def _count(outcomes: Sequence[Outcome], say: Callable[[str], None]) -> None:
+    statuses = sorted({outcome.status for outcome in outcomes})
+    counts = ", ".join(f"{name} {sum(o.status == name for o in outcomes)}" for name in statuses)
+    say(f"loads: {counts}; new bars: {sum(o.rows_new for o in outcomes if o.kind == 'bars'):,}")
+
+
+def _finish(outcomes: Sequence[Outcome], say: Callable[[str], None]) -> None:
+    """Print counts by status, warn of quarantined rows, and raise `DataContractError` for a rejected load."""
+    from quantmill.errors import DataContractError
+
+    _count(outcomes, say)
+    for outcome in outcomes:
+        where = f"select * from raw.quarantine where load_id = '{outcome.load_id}'"
+        if outcome.status == "REJECTED":
+            raise DataContractError(
+                f"load {outcome.load_id} was rejected: {outcome.error}",
+                remedy=f"see {where}",
+                load_id=outcome.load_id,
+            )
+        if outcome.status == "PARTIAL":
+            share = outcome.rows_quarantined / outcome.rows_received
+            strength = "WARNING, more than 5 %" if share > 0.05 else "warning"
+            say(f"{strength}: {outcome.error}; see {where}")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error is one line on stderr, never a traceback."""
+    from quantmill.errors import QuantmillError
+
+    try:
+        code = cli.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="python -m ingest",
+            standalone_mode=False,
+        )
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted: what was landed is kept, and the next command replays it", file=sys.stderr)
+        return 130
+    except QuantmillError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def main() -> None:
+    """Entry point of `python -m ingest`."""
+    sys.exit(run())

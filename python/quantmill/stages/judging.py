@@ -1,0 +1,251 @@
+"""The judgement stage: paths become metrics, computed twice and published only where both agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantmill.ledger_file import Outcome
+from quantmill.stages.context import RunContext, fetch, read_context
+from quantmill.stages.nesting import flatten_groups, nested
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from quantmill.judgement.metrics import CellCounts, CellSeries, WindowWeights
+
+ACCEPTED = ("native", "composed", "retried")
+FAILED = ("infeasible", "error")
+
+# What stress is measured against, the first that the run has.
+STRESS_REFERENCES = ("market", "raw_pool_ew", "benchmark")
+
+METRIC_FIELDS = ("metric", "value", "observation_count", "status", "reason")
+
+
+@dataclass(frozen=True)
+class _Judged:
+    cell: dict[str, Any]
+    cell_rows: list[tuple[Any, ...]]
+    window_rows: list[tuple[Any, ...]]
+
+
+def judge_run(
+    *,
+    current_run: Any,
+    settings: Any,
+    cells: Any,
+    windows: Any,
+    days: Any,
+    events: Any,
+    weights: Any,
+    targets: Any,
+    allocations: Any,
+) -> pa.Table:
+    """Return one row per cell with its metrics over the whole span and per window as lists.
+
+    The arguments are DuckDB relations of the models of the same names. Raises `MetricDisagreement` where two
+    computations of a number differ, so that neither is published. No rows for a sealed run.
+    """
+    context = read_context(current_run, settings)
+    if context.is_sealed:
+        return _table(context.run_id, [])
+    from quantmill.judgement.independent import published_metrics
+
+    ledger = context.ledger()
+    run_id = context.run_id
+    # a cell needs the cagr of its zero-cost twin, so the twins come first
+    planned = sorted(fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross")
+    series = _read_series(context, days)
+    counts = _read_counts(context, allocations, events, planned)
+    books = _read_books(context, weights, targets, windows)
+    intents = ledger.intents(
+        "backtest_summary",
+        [
+            {
+                "selection": cell["selection_engine"],
+                "window_set": cell["window_set"],
+                "rebalance": cell["rebalance_mode"],
+                "engine": cell["engine"],
+                "profile": cell["risk_profile"],
+                "simulator": cell["simulator"],
+                "cost_model": cell["cost_model"],
+                "cell_id": cell["cell_id"],
+            }
+            for cell in planned
+        ],
+    )
+    twins: dict[tuple[str, str], float | None] = {}
+    judged, outcomes = [], []
+    for cell, intent in zip(planned, intents, strict=True):
+        own = series.get(cell["cell_id"], _no_series(context))
+        market = _reference(cell, "market", planned, series, own)
+        stress = next(
+            (found for name in STRESS_REFERENCES if (found := _reference(cell, name, planned, series, own)) is not None),
+            None,
+        )
+        twin = (cell["config_id"], cell["simulator"])
+        published = published_metrics(
+            own,
+            periods_per_year=context.settings.periods_per_year,
+            market=market,
+            stress_reference=stress,
+            weights=books.get(cell["config_id"]),
+            counts=counts[cell["cell_id"]],
+            twin_cagr=twins.get(twin),
+        )
+        values = {row.metric: row.value for row in published.cell_rows}
+        if cell["cost_model"] == "gross":
+            twins[twin] = values["cagr"]
+        judged.append(
+            _Judged(
+                cell,
+                [(*row[:4], row.reason or None) for row in published.cell_rows],
+                [(*row[:5], row.reason or None) for row in published.window_rows],
+            )
+        )
+        outcomes.append(
+            Outcome(
+                context=intent,
+                status="success" if own.net_return.size else "empty",
+                outcome={name: values[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")},
+            )
+        )
+    ledger.outcomes("backtest_summary", outcomes)
+    return _table(run_id, judged)
+
+
+def _no_series(context: RunContext) -> CellSeries:
+    """Return the series of a cell without days."""
+    from quantmill.judgement.metrics import CellSeries
+
+    none = np.zeros(0)
+    return CellSeries(
+        session_date=np.array([], dtype="datetime64[D]"),
+        net_return=none,
+        gross_return=none,
+        nav=none,
+        starting_nav=context.settings.simulation.starting_nav,
+        window_index=np.zeros(0, dtype=np.int64),
+        turnover=none,
+        is_rebalance=np.zeros(0, dtype=np.bool_),
+    )
+
+
+def _read_series(context: RunContext, days: Any) -> dict[str, CellSeries]:
+    from quantmill.judgement.metrics import CellSeries
+
+    rows = fetch(days, context.run_id, "cell_id, session_date")
+    ids = rows["cell_id"].combine_chunks().dictionary_encode()
+    codes = ids.indices.to_numpy()
+    starts = np.flatnonzero(np.diff(codes, prepend=-1)) if len(codes) else []
+    columns = {
+        name: rows[name].to_numpy()
+        for name in ("session_date", "net_return", "gross_return", "nav", "window_index", "turnover", "is_rebalance")
+    }
+    found = {}
+    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+        part = {name: np.ascontiguousarray(values[start:end]) for name, values in columns.items()}
+        part["window_index"] = part["window_index"].astype(np.int64)
+        found[ids.dictionary[int(codes[start])].as_py()] = CellSeries(
+            starting_nav=context.settings.simulation.starting_nav, **part
+        )
+    return found
+
+
+def _reference(
+    cell: dict[str, Any], name: str, planned: list[dict[str, Any]], series: dict[str, CellSeries], own: CellSeries
+) -> np.ndarray[Any, Any] | None:
+    """Return the returns of a baseline under the cell's own simulator and costs, on the cell's sessions."""
+    shared = ("selection_engine", "window_set", "rebalance_mode", "simulator", "cost_model")
+    for other in planned:
+        if other["is_baseline"] and other["risk_profile"] == name and all(other[key] == cell[key] for key in shared):
+            reference = series.get(other["cell_id"])
+            if reference is None or not reference.net_return.size:
+                return None
+            found = np.full(own.session_date.size, np.nan)
+            _, mine, theirs = np.intersect1d(own.session_date, reference.session_date, return_indices=True)
+            found[mine] = reference.net_return[theirs]
+            return found
+    return None
+
+
+def _read_counts(
+    context: RunContext, allocations: Any, events: Any, planned: list[dict[str, Any]]
+) -> dict[str, CellCounts]:
+    from quantmill.judgement.metrics import CellCounts
+
+    statuses: dict[str, list[str]] = {}
+    solved = fetch(allocations, context.run_id, "config_id, window_index")
+    for config_id, status in zip(solved["config_id"].to_pylist(), solved["status"].to_pylist(), strict=True):
+        statuses.setdefault(config_id, []).append(status)
+    happened: dict[str, dict[str, int]] = {}
+    found = fetch(events, context.run_id, "cell_id, position")
+    for cell_id, code in zip(found["cell_id"].to_pylist(), found["code"].to_pylist(), strict=True):
+        own = happened.setdefault(cell_id, {})
+        own[code] = own.get(code, 0) + 1
+    counts = {}
+    for cell in planned:
+        own_statuses = statuses.get(cell["config_id"], [])
+        counts[cell["cell_id"]] = CellCounts(
+            window_count=len(own_statuses),
+            failed_window_count=sum(status in FAILED for status in own_statuses),
+            fallback_count=sum(status.startswith("fallback") for status in own_statuses),
+            solve_count=len(own_statuses),
+            accepted_solve_count=sum(status in ACCEPTED for status in own_statuses),
+            event_counts=happened.get(cell["cell_id"], {}),
+        )
+    return counts
+
+
+def _read_books(context: RunContext, weights: Any, targets: Any, windows: Any) -> dict[str, WindowWeights]:
+    """Return the target weights of each configuration, windows by symbols, with the cluster of each symbol."""
+    from quantmill.judgement.metrics import WindowWeights
+
+    window_counts: dict[str, int] = {}
+    for name in fetch(windows, context.run_id, "window_set, window_index")["window_set"].to_pylist():
+        window_counts[name] = window_counts.get(name, 0) + 1
+    rows = fetch(targets, context.run_id, "config_id, window_index, symbol").to_pylist()
+    atoms = fetch(weights, context.run_id, "config_id, window_index, weight, atom_id").to_pylist()
+    symbols = sorted({row["symbol"] for row in rows} | {row["symbol"] for row in atoms})
+    column = {symbol: place for place, symbol in enumerate(symbols)}
+    sets = {row["config_id"]: row["window_set"] for row in rows}
+    shape = {config_id: (window_counts[name], len(symbols)) for config_id, name in sets.items()}
+    net = {config_id: np.zeros(size) for config_id, size in shape.items()}
+    gross = {config_id: np.zeros(size) for config_id, size in shape.items()}
+    cluster = {config_id: np.full(size, -1, dtype=np.int64) for config_id, size in shape.items()}
+    for row in rows:
+        place = row["window_index"], column[row["symbol"]]
+        net[row["config_id"]][place] = row["net_weight"]
+        gross[row["config_id"]][place] = row["gross_weight"]
+    # ascending weights: where two atoms share a symbol, the cluster of the heavier one stands
+    for row in atoms:
+        if row["config_id"] in cluster and row["cluster_id"] is not None:
+            cluster[row["config_id"]][row["window_index"], column[row["symbol"]]] = row["cluster_id"]
+    return {
+        config_id: WindowWeights(net_weight=net[config_id], gross_weight=gross[config_id], cluster_id=cluster[config_id])
+        for config_id in shape
+    }
+
+
+def _table(run_id: str, judged: list[_Judged]) -> pa.Table:
+    import pyarrow as pa
+
+    kinds = {
+        "metric": pa.string(),
+        "value": pa.float64(),
+        "observation_count": pa.int32(),
+        "status": pa.string(),
+        "reason": pa.string(),
+    }
+    window_kinds = {"window_index": pa.int32(), **kinds}
+    return pa.table(
+        {
+            "run_id": pa.array([run_id] * len(judged), pa.string()),
+            "cell_id": pa.array([row.cell["cell_id"] for row in judged], pa.string()),
+            "cell_metrics": nested(*flatten_groups([row.cell_rows for row in judged], list(kinds)), kinds),
+            "window_metrics": nested(*flatten_groups([row.window_rows for row in judged], list(window_kinds)), window_kinds),
+        }
+    )
