@@ -215,7 +215,7 @@ def window_metrics(series: CellSeries) -> list[WindowMetricRow]:
 def _window_moments(
     series: CellSeries,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """First session, length, mean and standard deviation of each window; the deviation of one session is NaN."""
+    """First session, length, mean and standard deviation of each window; that of one session is NaN."""
     r = series.net_return
     starts = np.flatnonzero(np.diff(series.window_index, prepend=series.window_index[0] - 1))
     lengths = np.diff(starts, append=r.size)
@@ -346,6 +346,8 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     is_unhurt = deepest >= 0.0
     shallow = f"the deepest drawdown is below {SMALLEST_DRAWDOWN:g}" if deepest > -SMALLEST_DRAWDOWN else ""
     as_prices = _reads_as_prices(r)
+    # quantstats takes 1 off the growth and adds it again, which blurs the little that is left of a lost book.
+    is_native = as_prices or float(np.prod(1.0 + r)) < 1e-3
 
     def fresh() -> Any:
         return _dated(series.session_date, r)
@@ -359,9 +361,12 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
         return _dated(series.session_date, (r - r.mean()) / deviation)
 
     def growth() -> Any:
-        if as_prices:
+        if is_native:
             return np.prod(1.0 + r) ** (ann / n) - 1.0
         return stats.cagr(fresh(), periods=ann)
+
+    def calmar() -> Any:
+        return growth() / abs(deepest) if is_native else stats.calmar(fresh(), False, periods=ann)
 
     def tail_loss(method: str) -> Any:
         return stats.cvar(fresh(), prepare_returns=False, method=method)
@@ -377,7 +382,7 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
         _guarded("sortino", n, 2, no_loss, lambda: stats.sortino(fresh(), periods=ann)),
         _guarded("max_drawdown", n, 1, "", lambda: 0.0 if as_prices else stats.max_drawdown(fresh())),
         *_drawdown_lengths(r, drawdown, is_unhurt),
-        _guarded("calmar", n, 2, shallow, lambda: stats.calmar(fresh(), False, periods=ann)),
+        _guarded("calmar", n, 2, shallow, calmar),
         _guarded("omega", n, 2, no_loss, lambda: stats.omega(fresh(), periods=ann)),
         _guarded("tail_ratio", n, 2, no_low, lambda: stats.tail_ratio(fresh(), prepare_returns=False)),
         _guarded("var_95", n, 2, "", lambda: low),

@@ -422,6 +422,18 @@ def test_the_number_of_periods_is_the_one_given() -> None:
     assert judge(r, periods=365)["calmar"].value != judge(r, periods=252)["calmar"].value
 
 
+def test_what_is_left_of_a_lost_book_is_still_measured() -> None:
+    import pandas as pd
+
+    r = np.concatenate([noise(251), [-1 + 1e-14]])
+    wealth = float(np.prod(1 + r))
+    assert (
+        abs(stats_library().cagr(pd.Series(r, dates_of(252)), periods=25) + 1 - wealth ** (25 / 252)) > 1e-5
+    )
+    assert judge(r, periods=25)["cagr"].value == pytest.approx(wealth ** (25 / 252) - 1, abs=1e-12)
+    assert judge(r, periods=25)["calmar"].status == "ok"
+
+
 def test_a_quiet_series_keeps_its_shape() -> None:
     import pandas as pd
 
