@@ -3,27 +3,28 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY ?= python3
 PROFILE ?= sample
-UV := .tools/bin/uv
 BIN := .venv/bin
+UV := .tools/bin/uv
 
+# nothing that is installed here reports home
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup run test lint bench docs lock rebuild report ledger-verify sql publish clean-build
+.PHONY: help setup run test test-fast lint bench docs lock rebuild report ledger-verify sql publish
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(UV): requirements-bootstrap.txt
-	@echo "set-up: the installer (.tools)"
+	@echo "set-up: the installer, in .tools"
 	@$(PY) -m venv .tools
 	@.tools/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 .venv/.stamp: requirements.lock pyproject.toml | $(UV)
-	@echo "set-up: .venv from requirements.lock (a minute or two the first time)"
+	@echo "set-up: the packages of requirements.lock, in .venv (about 2.5 GB; a minute or two the first time)"
 	@test -d .venv || $(PY) -m venv .venv
 	@$(UV) pip sync -q -p $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	@$(UV) pip install -q -p $(BIN)/python --no-deps --no-build-isolation -e .
@@ -32,5 +33,46 @@ $(UV): requirements-bootstrap.txt
 
 setup: .venv/.stamp ## create .venv from the lock file
 
+run: setup ## land the embedded prices, build profile sample, publish, write its report
+	@$(BIN)/python -m ingest sample
+	@$(BIN)/python -m quantmill build --profile sample
+	@$(BIN)/python -m quantmill report --profile sample
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: setup ## the tests that build no warehouse and open no browser
+	@$(BIN)/python -m pytest -n 2 -m "not build and not browser"
+
+lint: setup ## ruff, mypy and sqlfluff
+	@$(BIN)/ruff check python ingest models tests benchmarks
+	@$(BIN)/ruff format --check python ingest models tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --processes 2 models macros analyses tests/dbt
+
+bench: setup ## measure, and write benchmarks/README.md
+	@$(BIN)/python benchmarks/measure.py
+
+build: setup ## build a profile: make build PROFILE=sample
+	@$(BIN)/python -m quantmill build --profile $(PROFILE)
+
+report: setup ## write the report of a run: make report [PROFILE=] [RUN=]
+	@$(BIN)/python -m quantmill report --profile $(PROFILE) $(if $(RUN),--run $(RUN))
+
+ledger-verify: setup ## verify the ledger of a run: make ledger-verify [PROFILE=] [RUN=]
+	@$(BIN)/python -m quantmill ledger-verify --profile $(PROFILE) $(RUN)
+
+sql: setup ## ask the published snapshot: make sql Q="select * from selection.runs"
+	@$(BIN)/python -m quantmill sql "$(Q)"
+
+rebuild: setup ## make the workbench again from the landing files
+	@$(BIN)/python -m ingest rebuild
+
+publish: setup ## build again and publish
+	@$(BIN)/dbt build --vars '{profile: $(PROFILE)}'
+
+docs: setup ## the documentation of all tables as one file, target/static_index.html
+	@$(BIN)/dbt docs generate --static --vars '{profile: $(PROFILE)}'
+
 lock: | $(UV) ## write requirements.lock anew from pyproject.toml
-	$(UV) pip compile -q --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra cvxportfolio --extra nautilus --extra vectorbt --extra live --group dev pyproject.toml -o requirements.lock
+	@$(UV) pip compile -q --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra cvxportfolio --extra nautilus --extra vectorbt --extra live --group dev pyproject.toml -o requirements.lock

@@ -327,7 +327,7 @@ def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], rec
 
 
 def received_count(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) -> int:
-    """Return how many rows the payload has, counted where it was read: torn lines, and lines or filled cells."""
+    """Return how many rows the payload has, counted where it was read, torn lines included."""
     table = "file_rows" if request["layout"] == "long" else "judged"
     return _scalar(connection, f"select count(*) from temp.{table}") + torn_count(connection)
 

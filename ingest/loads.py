@@ -250,9 +250,10 @@ def _store_once(
     done = stored_outcome(connection, load.load_id)
     if done is not None:
         return done
+    insert = _prepare(connection, landing, load, is_judged=is_judged)
     connection.execute("begin")
     try:
-        outcome = _insert(connection, landing, load, is_judged=is_judged)
+        outcome = insert()
         _require_identity(outcome)
         connection.execute(
             "insert into raw.loads values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -350,18 +351,22 @@ def _landed_before(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome
     return None if changed is None or changed[0] else stored_outcome(connection, row[0])
 
 
-def _insert(
+def _prepare(
     connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool
-) -> Outcome:
+) -> Callable[[], Outcome]:
+    """Read and judge the payload of a load, unless that is done, and return what is left for the transaction.
+
+    Reading comes before the transaction: inside it DuckDB numbers the rows of a temporary table differently.
+    """
     if load.kind == "symbol_metadata":
-        return _insert_metadata(connection, landing, load)
+        return lambda: _insert_metadata(connection, landing, load)
     if not is_judged:
         earlier = _landed_before(connection, load)
         if earlier is not None:
-            return _repeat(connection, load, earlier)
+            return lambda: _repeat(connection, load, earlier)
         bars.read_payload(connection, landing.payload_path(load), load.request)
         bars.judge(connection, load.request, utc_moment(load.received_at))
-    return _insert_bars(connection, load)
+    return lambda: _insert_bars(connection, load)
 
 
 def _repeat(connection: duckdb.DuckDBPyConnection, load: Load, earlier: Outcome) -> Outcome:

@@ -14,10 +14,13 @@
 {% endmacro %}
 
 {% macro forget_unsealed_runs() %}
-    {% set unsealed = run_query("select count(*) from published.selection.runs where status <> 'sealed'").columns[0].values()[0] %}
+    {% set unsealed = run_query(
+        "select count(*) from published.selection.runs where status <> 'sealed'"
+    ).columns[0].values()[0] %}
     {% if unsealed %}
         {% set tables = run_query("select schema_name || '.' || table_name from duckdb_columns()
-            where database_name = 'published' and column_name = 'run_id' and table_name <> 'runs' and not internal").columns[0].values() %}
+            where database_name = 'published' and column_name = 'run_id' and table_name <> 'runs' and not internal"
+        ).columns[0].values() %}
         {% for table in tables %}
             {% do run_query("delete from published." ~ table ~ " where run_id in
                 (select run_id from published.selection.runs where status <> 'sealed')") %}

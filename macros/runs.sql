@@ -1,5 +1,5 @@
-{# History tables keep the rows of every run. A sealed run is left alone; the rows of an unsealed one are replaced. A hook
-   cannot carry a ref, so calc_run, which every history table is built after, stands here by its name. #}
+{# History tables keep the rows of every run. A sealed run is left alone; the rows of an unsealed one are replaced. A
+   hook cannot carry a ref, so calc_run, which every history table is built after, stands here by its name. #}
 {% macro forget_unsealed_rows() -%}
     {% if is_incremental() %}
         delete from {{ this }}

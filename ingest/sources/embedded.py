@@ -93,7 +93,7 @@ def read_manifest(path: Path) -> EmbeddedSource:
     Raises `UnknownKey` naming file, key and nearest valid key, and `BadValue` for anything else that is
     wrong.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -110,7 +110,8 @@ def read_manifest(path: Path) -> EmbeddedSource:
 
 
 def _explained(path: Path, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: name what is there.
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = EmbeddedSource if len(where) == 1 else EmbeddedFile

@@ -124,11 +124,6 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
             f"--symbol is {options.symbol!r}; needs EXCHANGE:TICKER in capitals",
             remedy="write it like NASDAQ:AAPL",
         )
-    if options.date_column is not None and options.interval not in ("1d", "1W", "1M"):
-        raise UsageError(
-            f"--interval {options.interval} needs times of day, but --date-column gives dates",
-            remedy="use --time-column",
-        )
     for name, value, valid in (
         ("--interval", options.interval, tuple(INTERVALS)),
         ("--adjustment", options.adjustment, ADJUSTMENTS),
@@ -139,6 +134,11 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
             raise BadValue(
                 f"{name} is {value!r}; needs one of {', '.join(valid)}", remedy=f"did you mean {near!r}?"
             )
+    if options.date_column is not None and options.interval not in ("1d", "1W", "1M"):
+        raise UsageError(
+            f"--interval {options.interval} needs times of day, but --date-column gives dates",
+            remedy="use --time-column",
+        )
     if len(options.delimiter) != 1:
         raise BadValue(
             f"--delimiter is {options.delimiter!r}; needs one character", remedy="give one character"

@@ -29,7 +29,7 @@ history as (
     left join {{ ref('daily_returns') }} as daily_returns
         on
             listed.symbol = daily_returns.symbol
-            and daily_returns.session_date <= windows.decision_date
+            and windows.decision_date >= daily_returns.session_date
     group by all
 
 ),
@@ -66,8 +66,9 @@ final as (
         {{ setting('universe.direction') }} as direction,
 
         -- the gates it met and those it did not
-        cast(json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough) as varchar)
-            as passes,
+        cast(
+            json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough) as varchar
+        ) as passes,
         array_to_string(list_filter(
             [
                 case when not is_healthy then 'HEALTH:' || verdict end,

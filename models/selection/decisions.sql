@@ -34,7 +34,7 @@ final as (
         candidates.drop_reason as reason,
         cast(null as varchar) as lost_to,
         case when candidates.is_kept then 'BASELINE' end as selected_via,
-        case when candidates.is_kept then 1.0 end::double as score,
+        cast(case when candidates.is_kept then 1.0 end as double) as score,
         cast(null as integer) as cluster_id,
         0 as relaxation_stage
 

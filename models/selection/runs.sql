@@ -1,7 +1,9 @@
 -- One row per run: what it was asked, what it read and how it ended.
 with calculated as (
 
-    select * from {{ ref('calc_run') }} where not is_sealed
+    select *
+    from {{ ref('calc_run') }}
+    where not is_sealed
 
 ),
 

@@ -42,7 +42,7 @@ checked as (
 
     select
         sets.*,
-        coalesce({{ setting('allocation.estimation_window', 'integer') }}, greatest(train, 120)) as estimation,
+        coalesce({{ setting('allocation.estimation_window', 'integer') }}, greatest(sets.train, 120)) as estimation,
         case
             when extent.row_count < sets.train + sets.test
                 then error(
@@ -55,7 +55,11 @@ checked as (
         extent.run_id
     from sets
     cross join extent
-    where exists (select 1 from {{ ref('current_run') }} where not is_sealed)
+    where exists (
+        select 1
+        from {{ ref('current_run') }} as current_run
+        where not current_run.is_sealed
+    )
 
 ),
 

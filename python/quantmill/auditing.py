@@ -15,7 +15,7 @@ LEDGER_QUERY = "select * from tournaments.audit_ledger where run_id = ? order by
 
 
 def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
-    """Verify the ledger of a run, print one line per check, and return the exit code of the first that fails."""
+    """Verify the ledger of a run, print a line per check and return the exit code of the first that fails."""
     with read_snapshot(home) as connection:
         found = find_run(connection, run_id=run_id, profile=profile)
         path = ledger_path(home, found)
@@ -23,7 +23,9 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
         if not path.is_file():
             return _report("file", Verification(4, f"{path} is missing; 'ledger-export' writes it again"))
         lines = path.read_bytes().splitlines(keepends=True)
-        head = connection.execute("select chain_head from selection.runs where run_id = ?", [found]).fetchone()
+        head = connection.execute(
+            "select chain_head from selection.runs where run_id = ?", [found]
+        ).fetchone()
         chain = verify_lines(lines, chain_head=head[0] if head else None)
         if _report("chain", chain):
             return chain.code
@@ -33,7 +35,9 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
         tables = verify_tables(chain.seal, digests)
         if _report("tables", tables):
             return tables.code
-        return _report("file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines))
+        return _report(
+            "file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines)
+        )
 
 
 def export_ledger(home: Home, run_id: str) -> Path:
@@ -54,6 +58,10 @@ def export_ledger(home: Home, run_id: str) -> Path:
 
 def _report(check: str, verification: Verification) -> int:
     state = "ok  " if not verification.code else f"FAIL (exit {verification.code})"
-    place = "" if verification.first_bad_sequence is None else f", first bad record {verification.first_bad_sequence}"
+    place = (
+        ""
+        if verification.first_bad_sequence is None
+        else f", first bad record {verification.first_bad_sequence}"
+    )
     print(f"  {state} {check}: {verification.reason}{place}")
     return verification.code

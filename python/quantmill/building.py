@@ -1,4 +1,4 @@
-"""Building a profile from the command line: nothing where nothing changed, else dbt with a readable progress."""
+"""Building a profile from the command line: nothing where nothing changed, else dbt with progress."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class Sealed:
 
 
 def find_sealed(home: Home, settings: Settings) -> Sealed | None:
-    """Return the published, sealed run of these settings, this code and the newest landed data; None if there is none.
+    """Return the published, sealed run of these settings, this code and the newest landed data, or None.
 
-    A run whose ledger file is missing, fails its verification or ends elsewhere than the snapshot says is not returned.
+    A run whose ledger file is missing, fails its verification or ends elsewhere than the snapshot says is not
+    returned.
     """
     if not (home.snapshot.is_file() and home.workbench.is_file()):
         return None
@@ -83,8 +84,8 @@ def build(home: Home, profile: str, *, overrides: Mapping[str, Any], label: str)
     sealed = find_sealed(home, settings)
     if sealed is not None:
         print(
-            f"UP_TO_DATE: run {sealed.run_id} is sealed and published, its ledger of {sealed.record_count} records"
-            " verifies, and neither data, settings nor code have changed; nothing to build"
+            f"UP_TO_DATE: run {sealed.run_id} is sealed and published, its ledger of {sealed.record_count}"
+            " records verifies, and neither data, settings nor code have changed; nothing to build"
         )
         return sealed.run_id
     variables = {"profile": profile, "set": dict(overrides), "label": label}
@@ -107,10 +108,13 @@ def _run_dbt(home: Home, arguments: list[str]) -> None:
         if result.exception is not None and not progress.has_spoken:
             print(f"{type(result.exception).__name__}: {result.exception}", file=sys.stderr)
         raise BuildFailed(
-            f"the build ended with errors after {time.monotonic() - started:.1f} s; the published snapshot is unchanged",
+            f"the build ended with errors after {time.monotonic() - started:.1f} s; the published snapshot is"
+            " unchanged",
             remedy="mend what is named above and build again; finished steps are kept",
         )
-    print(f"build: {progress.models} models, {progress.tests} tests passed, {time.monotonic() - started:.1f} s")
+    print(
+        f"build: {progress.models} models, {progress.tests} tests passed, {time.monotonic() - started:.1f} s"
+    )
 
 
 class _Progress:
@@ -128,7 +132,10 @@ class _Progress:
             data = event.data
             state = "" if data.status.upper().startswith(("OK", "SUCCESS")) else f"  {data.status}"
             relation = data.description.split(" ")[-1]
-            print(f"  {data.index:>3}/{data.total}  {relation:<45} {data.execution_time:6.2f} s{state}", flush=True)
+            print(
+                f"  {data.index:>3}/{data.total}  {relation:<45} {data.execution_time:6.2f} s{state}",
+                flush=True,
+            )
         elif name in ("LogTestResult", "LogUnitTestResult"):
             self.tests += 1
         elif name == "JinjaLogInfo":

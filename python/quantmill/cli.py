@@ -1,4 +1,4 @@
-"""The command line of the alpha cycle. Each command is a few lines; what it does stands in the module it calls."""
+"""The command line of the alpha cycle. A command is a few lines; its work stands in the module it calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ import click
 from quantmill.errors import QuantmillError, UsageError
 from quantmill.manifest.home import current_home
 
-LISTS = ("profiles", "universes", "window-sets", "runs", "symbols", "engines", "risk-profiles", "simulators", "tables")
+LISTS = (
+    "profiles",
+    "universes",
+    "window-sets",
+    "runs",
+    "symbols",
+    "engines",
+    "risk-profiles",
+    "simulators",
+    "tables",
+)
 
 
 class _Group(click.Group):
@@ -23,7 +33,9 @@ class _Group(click.Group):
             click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("interrupted: what was finished is kept, and the next build goes on from there", err=True)
+            click.echo(
+                "interrupted: what was finished is kept, and the next build goes on from there", err=True
+            )
             sys.exit(130)
 
 
@@ -42,14 +54,19 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            raise UsageError(f"--set got '{pair}'; KEY=VALUE was needed", remedy="for example --set allocation.cluster_cap=0.2")
+            raise UsageError(
+                f"--set got '{pair}'; KEY=VALUE was needed",
+                remedy="for example --set allocation.cluster_cap=0.2",
+            )
         found[key] = yaml.safe_load(value)
     return found
 
 
 @main.command()
 @click.option("--profile", default="sample", show_default=True, help="profile under manifest/profiles")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated"
+)
 @click.option("--label", default="", help="free name for the run")
 def build(profile: str, pairs: tuple[str, ...], label: str) -> None:
     """Build a profile with dbt, seal its run and publish the snapshot.
@@ -64,7 +81,9 @@ def build(profile: str, pairs: tuple[str, ...], label: str) -> None:
 
 
 @main.command()
-@click.option("--profile", default="sample", show_default=True, help="report on the newest sealed run of this profile")
+@click.option(
+    "--profile", default="sample", show_default=True, help="report on the newest sealed run of this profile"
+)
 @click.option("--run", "run_id", default=None, help="report on this run instead")
 @click.option("--force", is_flag=True, help="write the report again even if it is there")
 def report(profile: str, run_id: str | None, force: bool) -> None:
@@ -76,12 +95,14 @@ def report(profile: str, run_id: str | None, force: bool) -> None:
 
 @main.command("ledger-verify")
 @click.argument("run_id", required=False)
-@click.option("--profile", default="sample", show_default=True, help="without a run: the newest one of this profile")
+@click.option(
+    "--profile", default="sample", show_default=True, help="without a run: the newest one of this profile"
+)
 def ledger_verify(run_id: str | None, profile: str) -> None:
     """Verify a run's ledger: its chain, its tables, and its file against the warehouse.
 
-    Exit codes: 0 ok, 2 a hash differs, 3 a link or number is broken, 4 no genesis or no seal, 5 an intent without
-    outcome, 6 a table differs from the seal, 7 the file differs from the warehouse.
+    Exit codes: 0 ok, 2 a hash differs, 3 a link or number is broken, 4 no genesis or no seal, 5 an intent
+    without outcome, 6 a table differs from the seal, 7 the file differs from the warehouse.
     """
     from quantmill.auditing import verify_run
 
@@ -99,7 +120,9 @@ def ledger_export(run_id: str) -> None:
 
 @main.command("show-settings")
 @click.argument("profile", default="sample")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated"
+)
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of a table")
 def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
     """Show what a profile resolves to, and the layer that each key came from."""
@@ -110,7 +133,11 @@ def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
 
     resolved = resolve(current_home().manifest, profile, overrides=_overrides(pairs), environment=os.environ)
     if as_json:
-        click.echo(json.dumps({row.key: [json.loads(row.value), row.source_layer] for row in resolved.rows}, indent=1))
+        click.echo(
+            json.dumps(
+                {row.key: [json.loads(row.value), row.source_layer] for row in resolved.rows}, indent=1
+            )
+        )
         return
     for row in resolved.rows:
         click.echo(f"{row.key:<45} {row.source_layer:<13} {row.value}")
@@ -128,9 +155,11 @@ def list_things(what: str) -> None:
 
 @main.command()
 @click.argument("query", required=False)
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
 def sql(query: str | None, form: str) -> None:
-    """Answer a SQL query from the published snapshot, read-only. Without QUERY it is read from standard input.
+    """Answer a SQL query from the published snapshot, read-only. Without QUERY it reads standard input.
 
     Example: python -m quantmill sql "select run_id, status from selection.runs"
     """

@@ -1,4 +1,4 @@
-"""What dbt's connection needs of us: the writer lock before it opens the workbench, and the publication functions."""
+"""What dbt's connection needs of us: the writer lock before it opens the workbench, and the publication."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-class Plugin(BasePlugin):  # type: ignore[misc]
+class Plugin(BasePlugin):
     """The plugin that profiles.yml names."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
@@ -57,5 +57,6 @@ def _require_readable(path: str) -> None:
     except duckdb.Error as error:
         raise WarehouseError(
             f"the workbench {path} does not open: {str(error).splitlines()[0]}",
-            remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again from the landing files",
+            remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again from the"
+            " landing files",
         ) from None

@@ -1,4 +1,4 @@
-"""The error tree. An error carries what was found, what was needed and what to do; its class carries the exit code.
+"""The error tree. An error carries what was found, what was needed and what to do; its class the exit code.
 
 Exit codes: 2 usage or configuration, 3 data contract, 4 health gate, 5 network, 6 warehouse.
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def frozen(array: Any) -> NDArray[Any]:
-    """Return `array` as a C-ordered array that raises on assignment; the caller's own array is left writable."""
+    """Return `array` as a C-ordered array that raises on assignment; the caller's array stays writable."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import yaml
 
@@ -15,9 +15,6 @@ from quantmill.manifest.compose import list_profiles, resolve
 from quantmill.manifest.home import Home
 from quantmill.manifest.settings import MatrixSettings
 from quantmill.snapshot import read_snapshot
-
-if TYPE_CHECKING:
-    import duckdb
 
 QUERIES = {
     "runs": """
@@ -54,7 +51,9 @@ def lines(home: Home, what: str) -> Iterator[str]:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             yield f"{path.stem:<30} {len(content['symbols'])} symbols, {content['basis']}"
     elif what == "window-sets":
-        for name, lengths in yaml.safe_load((home.manifest / "defaults.yml").read_text(encoding="utf-8"))["windows"].items():
+        for name, lengths in yaml.safe_load((home.manifest / "defaults.yml").read_text(encoding="utf-8"))[
+            "windows"
+        ].items():
             yield f"{name:<30} train {lengths['train']}, test {lengths['test']}, step {lengths['step']}"
     elif what in CHOICES:
         annotation = MatrixSettings.model_fields[CHOICES[what]].annotation
@@ -76,7 +75,9 @@ def answer(home: Home, query: str, form: str) -> str:
             names = [column[0] for column in cursor.description or []]
             found = cursor.fetchall()
         except duckdb.Error as error:
-            raise UsageError(str(error), remedy="'python -m quantmill list tables' shows the tables") from None
+            raise UsageError(
+                str(error), remedy="'python -m quantmill list tables' shows the tables"
+            ) from None
     return _render(names, found, form)
 
 
@@ -96,11 +97,28 @@ def markdown(names: list[str], found: list[Any]) -> str:
     """Return rows as a table that reads well in a terminal and in Markdown; numbers are right-aligned."""
     cells = [[_cell(value) for value in row] for row in found]
     widths = [max(len(name), 3, *(len(row[i]) for row in cells)) for i, name in enumerate(names)]
-    numeric = [bool(found) and all(isinstance(row[i], int | float) or row[i] is None for row in found) for i in range(len(names))]
-    head = "| " + " | ".join(name.rjust(w) if n else name.ljust(w) for name, w, n in zip(names, widths, numeric, strict=True)) + " |"
-    rule = "|" + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True)) + "|"
+    numeric = [
+        bool(found) and all(isinstance(row[i], int | float) or row[i] is None for row in found)
+        for i in range(len(names))
+    ]
+    head = (
+        "| "
+        + " | ".join(
+            name.rjust(w) if n else name.ljust(w) for name, w, n in zip(names, widths, numeric, strict=True)
+        )
+        + " |"
+    )
+    rule = (
+        "|"
+        + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True))
+        + "|"
+    )
     body = [
-        "| " + " | ".join(cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)) + " |"
+        "| "
+        + " | ".join(
+            cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)
+        )
+        + " |"
         for row in cells
     ]
     return "\n".join([head, rule, *body])

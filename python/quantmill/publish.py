@@ -1,4 +1,4 @@
-"""Publication: the two file steps around the copy that dbt makes, so that readers see a whole snapshot or the old one."""
+"""Publication: the two file steps around dbt's copy, so that readers see a whole snapshot or the old one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quantmill.manifest.home import current_home
 
 
 def publish_prepare() -> str:
-    """Return the path to copy to, in the folder of the snapshot; what an interrupted publication left is removed."""
+    """Return the path to copy to, in the snapshot's folder; what an interrupted one left is removed."""
     staged = current_home().snapshot.with_suffix(".tmp")
     staged.parent.mkdir(parents=True, exist_ok=True)
     for leftover in (staged, _wal(staged)):
@@ -19,7 +19,7 @@ def publish_prepare() -> str:
 
 
 def publish_swap(staged: str) -> str:
-    """Rename the copied file over the snapshot, both it and its folder flushed to disk, and return the snapshot's path.
+    """Rename the copied file over the snapshot, both it and its folder flushed to disk, and return its path.
 
     Raises `WarehouseError` when the copy still has a write-ahead log, that is, when it was not checkpointed.
     """

@@ -22,7 +22,9 @@ def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     if not home.snapshot.is_file():
-        raise WarehouseError(f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'")
+        raise WarehouseError(
+            f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'"
+        )
     try:
         connection = duckdb.connect(str(home.snapshot), read_only=True)
     except duckdb.Error as error:
@@ -36,14 +38,18 @@ def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def rows(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+def rows(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None
+) -> list[dict[str, Any]]:
     """Return the rows of `query` as mappings by column name."""
     cursor = connection.execute(query, parameters or [])
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def find_run(connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None) -> str:
+def find_run(
+    connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None
+) -> str:
     """Return `run_id` if the snapshot holds it, else the run of `profile` that was sealed last.
 
     Raises `UsageError` naming the runs that are there.

@@ -1,7 +1,9 @@
 -- One row per symbol and missing session, judged as of that session: what came later is not looked at.
 with missing as (
 
-    select * from {{ ref('expected_sessions') }} where is_missing
+    select *
+    from {{ ref('expected_sessions') }}
+    where is_missing
 
 ),
 

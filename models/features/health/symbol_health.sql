@@ -87,28 +87,28 @@ final as (
 
         -- the verdict, first match
         case
-            when spike_count > 0 then 'TOXIC'
-            when sessions_behind >= 2 or (worst.calendar_id = '24/7' and sessions_behind >= 1) then 'STALE'
+            when worst.spike_count > 0 then 'TOXIC'
+            when worst.sessions_behind >= 2 or (worst.calendar_id = '24/7' and worst.sessions_behind >= 1) then 'STALE'
             when
-                (worst.calendar_id = '24/7' and missing_sessions > 0)
-                or run_sessions > 0
-                or missing_sessions > 0.02 * expected_sessions
-                or is_missing_alone
-                or longest_stall > 3
+                (worst.calendar_id = '24/7' and worst.missing_sessions > 0)
+                or worst.run_sessions > 0
+                or worst.missing_sessions > 0.02 * worst.expected_sessions
+                or worst.is_missing_alone
+                or worst.longest_stall > 3
                 then 'DEGRADED'
             else 'OK'
         end as verdict,
         array_to_string(list_filter([
-            case when spike_count > 0 then 'SPIKES:' || spike_count end,
-            case when sessions_behind > 0 then 'SESSIONS_BEHIND:' || sessions_behind end,
-            case when run_sessions > 0 then 'MISSING_RUN' end,
-            case when missing_sessions > 0 then 'MISSING:' || missing_sessions end,
-            case when longest_stall >= 3 then 'STALL:' || longest_stall end
+            case when worst.spike_count > 0 then 'SPIKES:' || worst.spike_count end,
+            case when worst.sessions_behind > 0 then 'SESSIONS_BEHIND:' || worst.sessions_behind end,
+            case when worst.run_sessions > 0 then 'MISSING_RUN' end,
+            case when worst.missing_sessions > 0 then 'MISSING:' || worst.missing_sessions end,
+            case when worst.longest_stall >= 3 then 'STALL:' || worst.longest_stall end
         ], reason -> reason is not null), ',') as reasons,
 
         -- what it rests on
-        cast(expected_sessions as integer) as expected_sessions,
-        cast(missing_sessions as integer) as missing_sessions,
+        cast(worst.expected_sessions as integer) as expected_sessions,
+        cast(worst.missing_sessions as integer) as missing_sessions,
         last_session.session_date as last_session_date
 
     from worst

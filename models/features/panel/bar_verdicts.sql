@@ -1,13 +1,17 @@
 -- One row per landed daily bar value: the session it belongs to and whether it is accepted, and why not.
 with bars as (
 
-    select * from {{ ref('stg_bars') }} where interval = '1d'
+    select *
+    from {{ ref('stg_bars') }}
+    where interval = '1d'
 
 ),
 
 symbols as (
 
-    select * from {{ ref('symbols') }} where valid_to is null
+    select *
+    from {{ ref('symbols') }}
+    where valid_to is null
 
 ),
 

@@ -1,7 +1,9 @@
--- One row per symbol and session: the accepted bar, with its dividend-adjusted close beside its price where both are known.
+-- One row per symbol and session: the accepted bar, its dividend-adjusted close beside its price where both are known.
 with accepted as (
 
-    select * from {{ ref('bar_verdicts') }} where verdict = 'ACCEPTED'
+    select *
+    from {{ ref('bar_verdicts') }}
+    where verdict = 'ACCEPTED'
 
 ),
 

@@ -1,4 +1,4 @@
--- One row per ledger record: the hash chain of a run, the same records as runs/<run_id>/audit.jsonl. Only ever appended.
+-- One row per ledger record: the hash chain of a run, the same records as runs/<run_id>/audit.jsonl; append-only.
 with records as (
 
     select * from {{ ref('calc_audit_ledger') }}
@@ -34,7 +34,9 @@ final as (
     from records
     {% if is_incremental() %}
         where not exists (
-            select 1 from {{ this }} as known where known.run_id = records.run_id and known.sequence = records.sequence
+            select 1
+            from {{ this }} as known
+            where known.run_id = records.run_id and known.sequence = records.sequence
         )
     {% endif %}
 

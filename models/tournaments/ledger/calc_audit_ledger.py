@@ -1,4 +1,4 @@
-# One row per ledger record of the current run, after SEAL; a sealed run is verified against its tables instead.
+# One row per ledger record of the current run, after SEAL; a sealed run is verified against its tables.
 def model(dbt, session):
     from quantmill.stages.sealing import seal_run
 

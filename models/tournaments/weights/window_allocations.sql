@@ -25,7 +25,6 @@ with final as (
 
 )
 
-select
-    * replace (cast(atom_count as integer) as atom_count)
+select * replace (cast(atom_count as integer) as atom_count)
 from final
 order by config_id, window_index

@@ -185,7 +185,7 @@ def clean_window(
     )
     enough = np.where(young_flags, count >= settings.min_rows, enough)
     remove(
-        np.flatnonzero(~enough | (count < 2)),
+        np.flatnonzero(~enough | (count < min(2, len(returns)))),
         "LOW_COVERAGE",
         f"{{1}} returns in {len(returns)} rows",
     )

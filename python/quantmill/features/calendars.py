@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 FIRST_SESSION = date(2010, 1, 1)
 
-# Sessions are laid out far ahead so that the table depends on the landed data and the library alone, not on the day it
-# is built: what an unscheduled closure changes later arrives with a new version of the library.
+# Sessions are laid out far ahead so that the table depends on the landed data and the library alone, not on
+# the day it is built: what an unscheduled closure changes later arrives with a new version of the library.
 LAST_SESSION = date(2035, 12, 31)
 
 
 def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime) -> pa.Table:
     """Return one row per calendar and session: calendar_id, session_date, open_utc, close_utc, is_half_day.
 
-    Sessions run from the earlier of `first_bar` and 2010-01-01 to the end of 2035. Times are UTC without a zone. A
-    half day closes earlier than the calendar's usual close on that side of the clock change.
+    Sessions run from the earlier of `first_bar` and 2010-01-01 to the end of 2035. Times are UTC without a
+    zone. A half day closes earlier than the calendar's usual close on that side of the clock change.
     Raises `DataContractError` for a calendar that the library does not have.
     """
     import exchange_calendars

@@ -1,1 +1,1 @@
-"""The manifest: what a run is asked to do. `settings` holds the records, `compose` reads and merges the YAML files."""
+"""The manifest: what a run is asked to do. `settings` holds the records, `compose` merges the files."""

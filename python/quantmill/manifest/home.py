@@ -1,7 +1,7 @@
 """Where a project keeps its things, and the lock that lets one process write to the workbench.
 
-The project root holds code and manifest. Its state (landing, workbench, runs, reports, published snapshot) lives in
-the same folder, or in the one that the environment variable `QUANTMILL_HOME` names.
+The project root holds code and manifest. Its state (landing, workbench, runs, reports, published snapshot)
+lives in the same folder, or in the one that the environment variable `QUANTMILL_HOME` names.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def writer_lock(
 ) -> Iterator[None]:
     """Hold the workbench's single writer lock, naming `holder` to whoever comes second.
 
-    A second writer says who holds the lock, waits up to `wait_seconds`, then raises `WarehouseLocked`. The lock is an
-    advisory lock of the operating system, so it ends with its process, however that ends.
+    A second writer says who holds the lock, waits up to `wait_seconds`, then raises `WarehouseLocked`. The
+    lock is an advisory lock of the operating system, so it ends with its process, however that ends.
     """
     home.lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -105,7 +105,10 @@ def writer_lock(
                         holder=other,
                     ) from None
                 if not said:
-                    say(f"waiting up to {wait_seconds:.0f} s: {home.workbench.name} is being written by {other}")
+                    say(
+                        f"waiting up to {wait_seconds:.0f} s: {home.workbench.name} is being written by"
+                        f" {other}"
+                    )
                     said = True
                 time.sleep(0.1)
         os.ftruncate(handle, 0)

@@ -1,7 +1,7 @@
-"""The resolved settings of a run as frozen records. Each field has a unit and a meaning; an unknown field is an error.
+"""The settings of a run as frozen records. Each field has a unit and a meaning; an unknown field is an error.
 
-Rates are fractions (0.02 = 2 %), costs are basis points where the name ends in `_bps`, lengths are sessions of the
-run's grid.
+Rates are fractions (0.02 = 2 %), costs are basis points where the name ends in `_bps`, lengths are sessions
+of the run's grid.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class UniverseSettings(Record):
 class BarSettings(Record):
     """What the bars of the universe carry."""
 
-    kind: Literal["ohlcv", "close_only"] = Field(description="close_only: open, high and low are NULL by declaration")
+    kind: Literal["ohlcv", "close_only"] = Field(
+        description="close_only: open, high and low are NULL by declaration"
+    )
     volume: Literal["present", "absent"] = Field(description="absent: volume is NULL by declaration")
 
 
@@ -54,7 +56,8 @@ class WindowSet(Record):
     def _leaves_no_holes(self) -> WindowSet:
         if self.step > self.test:
             raise ValueError(
-                f"step {self.step} is longer than test {self.test}: sessions between them would belong to no window"
+                f"step {self.step} is longer than test {self.test}: sessions between them would belong to"
+                " no window"
             )
         return self
 
@@ -95,7 +98,9 @@ class CostModel(Record):
 class RegimeSettings(Record):
     """Where the regime of a window comes from."""
 
-    basis: Literal["declared"] = Field(description="declared: every window carries `label`, nothing is measured")
+    basis: Literal["declared"] = Field(
+        description="declared: every window carries `label`, nothing is measured"
+    )
     label: Regime
 
 
@@ -139,11 +144,13 @@ class SimulationSettings(Record):
     delist_after: Sessions = Field(description="consecutive missing sessions after which a holding is closed")
     delist_haircut: Fraction
     starting_nav: float = Field(gt=0)
-    bankrupt_below: Fraction = Field(description="share of the starting NAV below which the book goes to cash")
+    bankrupt_below: Fraction = Field(
+        description="share of the starting NAV below which the book goes to cash"
+    )
 
 
 class SelectionSettings(Record):
-    """Thresholds of the scored selection engines; `baseline` recruits every candidate and reads `history_floor` only."""
+    """Thresholds of the scored engines; `baseline` takes every candidate and reads `history_floor` only."""
 
     history_floor: Sessions = Field(description="accepted returns an atom needs at the decision")
     top_n: Sessions
@@ -158,14 +165,20 @@ class Settings(Record):
 
     profile: str
     description: str
-    as_of: datetime = Field(description="decisions and data stop at the last session that closed by then, UTC")
+    as_of: datetime = Field(
+        description="decisions and data stop at the last session that closed by then, UTC"
+    )
     calendar_id: Literal["XNYS", "24/7"]
     periods_per_year: Literal[252, 365]
-    lookback_sessions: Sessions = Field(description="sessions of the grid, counted back from as_of on the calendar")
+    lookback_sessions: Sessions = Field(
+        description="sessions of the grid, counted back from as_of on the calendar"
+    )
     revision_policy: Literal["latest"]
     universe: UniverseSettings
     benchmarks: tuple[Symbol, ...] = Field(min_length=1, description="symbols of the market baseline")
-    benchmark_note: str = Field(default="", description="what a reader must know of the benchmark, shown on pages")
+    benchmark_note: str = Field(
+        default="", description="what a reader must know of the benchmark, shown on pages"
+    )
     bars: BarSettings
     windows: dict[str, WindowSet]
     matrix: MatrixSettings
@@ -183,7 +196,9 @@ class Settings(Record):
     def _names_resolve(self) -> Settings:
         for name in self.matrix.window_sets:
             if name not in self.windows:
-                raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")
+                raise ValueError(
+                    f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}"
+                )
         for name in self.matrix.cost_models:
             if name not in self.cost_models:
                 raise ValueError(
@@ -192,7 +207,9 @@ class Settings(Record):
         if self.headline.engine not in self.matrix.engines:
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
         if self.headline.risk_profile not in self.matrix.risk_profiles:
-            raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
+            raise ValueError(
+                f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles"
+            )
         if self.as_of.tzinfo is None:
             raise ValueError("as_of has no time zone; write it like 2022-12-28T22:00:00Z")
         return self

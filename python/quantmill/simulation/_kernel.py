@@ -15,6 +15,8 @@ STALE_MARK, MISSING_IN_TEST, SHORT_ISOLATED, DELISTED, TARGET_DROPPED, HOLDING_S
 
 OK, LIQUIDATED, BANKRUPT, TOXIC = 0, 1, 2, 3
 
+SMALLEST_SURVIVAL = 1e-12
+
 # One signature for every caller: arrays that may be read-only come first, the outputs after them.
 _READ_F2 = types.Array(types.float64, 2, "C", readonly=True)
 _READ_I2 = types.Array(types.int32, 2, "C", readonly=True)
@@ -193,7 +195,8 @@ def run(  # type: ignore[no-untyped-def]
             borrow_cost[j] = borrow_rate * short_value / value
             net_return[j] = gross_return[j] - paid - borrow_cost[j]
             value *= 1.0 + net_return[j]
-            if value <= 0.0:
+            # A loss of everything comes out as zero or as its rounding, which must not live on as a book.
+            if 1.0 + net_return[j] <= SMALLEST_SURVIVAL:
                 # Nobody loses more than there is: the loss beyond it is taken out of the gross return.
                 net_return[j] = -1.0
                 gross_return[j] = paid + borrow_cost[j] - 1.0

@@ -145,9 +145,10 @@ def simulate(
     after the trade at the close before. An asset without a bar at a close is not tradable there: its target
     goes to cash, and what is held of it stays held, even where that leaves the others without enough cash. A
     delisted holding is closed. With `short_isolation` a held short whose return is 100 % or more is capped at
-    that and closed until the next window. A NAV of zero or less ends the book at -1; one below
-    `bankrupt_below` of the start sends it to cash for good. A held |return| above 5 aborts the cell with
-    status `error`. What would be traded at the last close is not: no row is left to bear its cost.
+    that and closed until the next window. A NAV of zero or less (or of less than 1e-12 of the row before,
+    which is rounding) ends the book at -1; one below `bankrupt_below` of the start sends it to cash for good.
+    A held |return| above 5 aborts the cell with status `error`. What would be traded at the last close is
+    not: no row is left to bear its cost.
 
     The NAV starts at 1 inside, so that `starting_nav` scales the NAV column and changes nothing else.
 

@@ -56,7 +56,7 @@ def allocate_run(
     streams: Any,
     returns: Any,
 ) -> pa.Table:
-    """Return one row per configuration and window: status, cash, and weights, targets, attempts, constraints, events.
+    """Return a row per config and window: status, cash, weights, targets, attempts, constraints, events.
 
     The arguments are DuckDB relations of the models of the same names. No rows for a sealed run.
     """
@@ -66,7 +66,9 @@ def allocate_run(
     ledger = context.ledger()
     window_rows = fetch(windows, context.run_id, "window_set, window_index").to_pylist()
     pool = fetch(candidates, context.run_id, "window_set, window_index, atom_id").to_pylist()
-    chosen = fetch(decisions, context.run_id, "window_set, window_index, selection_engine, atom_id").to_pylist()
+    chosen = fetch(
+        decisions, context.run_id, "window_set, window_index, selection_engine, atom_id"
+    ).to_pylist()
     _record_selection(ledger, context, candidates, decisions, chosen)
     panel = _Panel.read(context, grid, streams)
     market = _market_symbols(context, returns)
@@ -101,7 +103,9 @@ def allocate_run(
     return _table(context.run_id, solved)
 
 
-def _record_selection(ledger: Any, context: RunContext, candidates: Any, decisions: Any, chosen: list[dict[str, Any]]) -> None:
+def _record_selection(
+    ledger: Any, context: RunContext, candidates: Any, decisions: Any, chosen: list[dict[str, Any]]
+) -> None:
     """Answer the intents that were written when the run was opened: SQL has selected by now."""
     hashes = {
         name.split(".")[1]: table_digest(name, relation, context.run_id)[1]
@@ -128,7 +132,7 @@ def _record_selection(ledger: Any, context: RunContext, candidates: Any, decisio
 
 @dataclass(frozen=True)
 class _Panel:
-    """The streams of a run as one matrix: rows of the grid by atoms in order, NaN where there is no return."""
+    """The streams of a run as one matrix: rows of the grid by atoms in order, NaN where no return is."""
 
     atom_ids: list[str]
     values: np.ndarray[Any, Any]
@@ -150,7 +154,11 @@ class _Panel:
 def _market_symbols(context: RunContext, returns: Any) -> dict[str, Any]:
     """Return the first session with a return of each benchmark symbol; a symbol without bars is not in it."""
     names = ", ".join(f"'{symbol}'" for symbol in context.settings.benchmarks)
-    rows = returns.filter(f"symbol in ({names})").aggregate("symbol, min(session_date) as first", "symbol").fetchall()
+    rows = (
+        returns.filter(f"symbol in ({names})")
+        .aggregate("symbol, min(session_date) as first", "symbol")
+        .fetchall()
+    )
     return dict(rows)
 
 
@@ -174,7 +182,7 @@ def _baseline(
     chosen: list[dict[str, Any]],
     market: dict[str, Any],
 ) -> list[Solved]:
-    """Return the equal weights of a baseline: of the benchmark symbols, of the winners, or of the whole pool."""
+    """Return the equal weights of a baseline: of the benchmark symbols, the winners, or the whole pool."""
     winners = _winners(chosen, config)
     solved = []
     for window in windows:
@@ -182,10 +190,14 @@ def _baseline(
         events: list[tuple[Any, ...]] = []
         atoms: list[dict[str, Any]] = []
         if config["risk_profile"] == "market":
-            symbols = [s for s in context.settings.benchmarks if s in market and market[s] <= window["decision_date"]]
+            symbols = [
+                s for s in context.settings.benchmarks if s in market and market[s] <= window["decision_date"]
+            ]
             absent = [s for s in context.settings.benchmarks if s not in symbols]
             if absent:
-                events.append((1, "BENCHMARK_MISSING", "WARN", f"no return of {', '.join(absent)} by the decision"))
+                events.append(
+                    (1, "BENCHMARK_MISSING", "WARN", f"no return of {', '.join(absent)} by the decision")
+                )
             signed = [(symbol, 1.0) for symbol in symbols]
         else:
             if config["risk_profile"] == "benchmark":
@@ -217,7 +229,10 @@ def _baseline(
                 cluster_count=0,
                 estimation_count=0,
                 dropped_count=0,
-                weights=[(row["atom_id"], row["symbol"], row["direction"], None, None, None, share) for row in atoms],
+                weights=[
+                    (row["atom_id"], row["symbol"], row["direction"], None, None, None, share)
+                    for row in atoms
+                ],
                 targets=[(symbol, net[symbol], gross[symbol]) for symbol in sorted(net)],
                 attempts=[(1, BASELINE_STEP, None, "optimal" if signed else "rejected", reason, None, None)],
                 events=events,
@@ -234,7 +249,7 @@ def _optimized(
     panel: _Panel,
     estimates: dict[tuple[str, str], Any],
 ) -> list[Solved]:
-    """Return the allocations of one engine and risk profile; estimates are shared by the profiles of a selection."""
+    """Return the allocations of one engine and risk profile; a selection's profiles share their estimates."""
     from quantmill.allocation.estimators import WindowInput, estimate_windows
     from quantmill.allocation.windows import turnover_price, walk
 
@@ -278,7 +293,9 @@ def _headline_cost_rate(context: RunContext) -> float:
     return max(context.settings.cost_models[name].rate for name in context.settings.matrix.cost_models)
 
 
-def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]) -> Solved:
+def _solved(
+    config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]
+) -> Solved:
     """Return one allocation of the core as rows."""
     net: dict[str, float] = {}
     gross: dict[str, float] = {}
@@ -318,10 +335,20 @@ def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms
         weights=weights,
         targets=[(symbol, net[symbol], gross[symbol]) for symbol in sorted(net)],
         attempts=[
-            (a.attempt, a.step, a.solver or None, a.status, a.reason or None, _number(a.condition_number), _number(a.shrinkage))
+            (
+                a.attempt,
+                a.step,
+                a.solver or None,
+                a.status,
+                a.reason or None,
+                _number(a.condition_number),
+                _number(a.shrinkage),
+            )
             for a in allocation.attempts
         ],
-        constraints=[(c.constraint_name, c.bound, c.value, c.is_binding, c.is_relaxed) for c in allocation.constraints],
+        constraints=[
+            (c.constraint_name, c.bound, c.value, c.is_binding, c.is_relaxed) for c in allocation.constraints
+        ],
         events=[(i, e.code, e.severity, e.detail) for i, e in enumerate(allocation.events, start=1)],
     )
 
@@ -345,8 +372,14 @@ def _outcome(solved: Solved, intent: dict[str, Any]) -> Outcome:
     return Outcome(
         context=intent,
         status=status,
-        outcome={"status": solved.status, "reason": solved.fallback_reason, "cash": decimal_text(solved.cash)},
-        output_hashes={"weights": frame_hash(weights, {"symbol": "VARCHAR", "net_weight": "DOUBLE"}, ["symbol"])},
+        outcome={
+            "status": solved.status,
+            "reason": solved.fallback_reason,
+            "cash": decimal_text(solved.cash),
+        },
+        output_hashes={
+            "weights": frame_hash(weights, {"symbol": "VARCHAR", "net_weight": "DOUBLE"}, ["symbol"])
+        },
         data={
             "weights": {row[0]: decimal_text(row[1]) for row in solved.targets},
             "solvers": [{"step": row[1], "solver": row[2], "status": row[3]} for row in solved.attempts],

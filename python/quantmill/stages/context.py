@@ -1,4 +1,4 @@
-"""What every stage needs of its surroundings: the home, the clock, the code's digest, the run and its ledger."""
+"""What every stage needs of its surroundings: home, clock, the code's digest, the run and its ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from quantmill.manifest.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What decides a run beside its settings and data. The manifest is not among it: its resolved part is in the settings.
+# What decides a run beside its settings and data. The manifest is not among it: its resolved part is in the
+# settings.
 CODE_FOLDERS = ("models", "macros", "python")
 CODE_FILES = ("requirements.lock",)
 RUN_ID = re.compile(r"[a-z0-9_]+-[0-9]{8}-[0-9a-f]{8}")
@@ -65,7 +66,10 @@ def read_context(current_run: Any, settings: Any) -> RunContext:
     row = run.to_pylist()[0]
     values = dict(settings.project("key, value").fetchall())
     return RunContext(
-        run_id=row["run_id"], is_sealed=row["is_sealed"], settings=settings_from_rows(values), home=current_home()
+        run_id=row["run_id"],
+        is_sealed=row["is_sealed"],
+        settings=settings_from_rows(values),
+        home=current_home(),
     )
 
 
@@ -73,7 +77,9 @@ def code_hash(root: Path) -> str:
     """Return the SHA-256 over names and contents of models, macros, Python and the lock file."""
     files = [root / name for name in CODE_FILES]
     for folder in CODE_FOLDERS:
-        files += [path for path in (root / folder).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()]
+        files += [
+            path for path in (root / folder).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()
+        ]
     digest = hashlib.sha256()
     for path in sorted(files):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -57,7 +57,9 @@ def judge_run(
     ledger = context.ledger()
     run_id = context.run_id
     # a cell needs the cagr of its zero-cost twin, so the twins come first
-    planned = sorted(fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross")
+    planned = sorted(
+        fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross"
+    )
     series = _read_series(context, days)
     counts = _read_counts(context, allocations, events, planned)
     books = _read_books(context, weights, targets, windows)
@@ -83,7 +85,11 @@ def judge_run(
         own = series.get(cell["cell_id"], _no_series(context))
         market = _reference(cell, "market", planned, series, own)
         stress = next(
-            (found for name in STRESS_REFERENCES if (found := _reference(cell, name, planned, series, own)) is not None),
+            (
+                found
+                for name in STRESS_REFERENCES
+                if (found := _reference(cell, name, planned, series, own)) is not None
+            ),
             None,
         )
         twin = (cell["config_id"], cell["simulator"])
@@ -140,10 +146,18 @@ def _read_series(context: RunContext, days: Any) -> dict[str, CellSeries]:
     rows = fetch(days, context.run_id, "cell_id, session_date")
     ids = rows["cell_id"].combine_chunks().dictionary_encode()
     codes = ids.indices.to_numpy()
-    starts = np.flatnonzero(np.diff(codes, prepend=-1)) if len(codes) else []
+    starts: list[int] = np.flatnonzero(np.diff(codes, prepend=-1)).tolist() if len(codes) else []
     columns = {
         name: rows[name].to_numpy()
-        for name in ("session_date", "net_return", "gross_return", "nav", "window_index", "turnover", "is_rebalance")
+        for name in (
+            "session_date",
+            "net_return",
+            "gross_return",
+            "nav",
+            "window_index",
+            "turnover",
+            "is_rebalance",
+        )
     }
     found = {}
     for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
@@ -156,12 +170,20 @@ def _read_series(context: RunContext, days: Any) -> dict[str, CellSeries]:
 
 
 def _reference(
-    cell: dict[str, Any], name: str, planned: list[dict[str, Any]], series: dict[str, CellSeries], own: CellSeries
+    cell: dict[str, Any],
+    name: str,
+    planned: list[dict[str, Any]],
+    series: dict[str, CellSeries],
+    own: CellSeries,
 ) -> np.ndarray[Any, Any] | None:
     """Return the returns of a baseline under the cell's own simulator and costs, on the cell's sessions."""
     shared = ("selection_engine", "window_set", "rebalance_mode", "simulator", "cost_model")
     for other in planned:
-        if other["is_baseline"] and other["risk_profile"] == name and all(other[key] == cell[key] for key in shared):
+        if (
+            other["is_baseline"]
+            and other["risk_profile"] == name
+            and all(other[key] == cell[key] for key in shared)
+        ):
             reference = series.get(other["cell_id"])
             if reference is None or not reference.net_return.size:
                 return None
@@ -201,7 +223,7 @@ def _read_counts(
 
 
 def _read_books(context: RunContext, weights: Any, targets: Any, windows: Any) -> dict[str, WindowWeights]:
-    """Return the target weights of each configuration, windows by symbols, with the cluster of each symbol."""
+    """Return each configuration's target weights, windows by symbols, with the cluster of each symbol."""
     from quantmill.judgement.metrics import WindowWeights
 
     window_counts: dict[str, int] = {}
@@ -225,7 +247,9 @@ def _read_books(context: RunContext, weights: Any, targets: Any, windows: Any) -
         if row["config_id"] in cluster and row["cluster_id"] is not None:
             cluster[row["config_id"]][row["window_index"], column[row["symbol"]]] = row["cluster_id"]
     return {
-        config_id: WindowWeights(net_weight=net[config_id], gross_weight=gross[config_id], cluster_id=cluster[config_id])
+        config_id: WindowWeights(
+            net_weight=net[config_id], gross_weight=gross[config_id], cluster_id=cluster[config_id]
+        )
         for config_id in shape
     }
 
@@ -246,6 +270,8 @@ def _table(run_id: str, judged: list[_Judged]) -> pa.Table:
             "run_id": pa.array([run_id] * len(judged), pa.string()),
             "cell_id": pa.array([row.cell["cell_id"] for row in judged], pa.string()),
             "cell_metrics": nested(*flatten_groups([row.cell_rows for row in judged], list(kinds)), kinds),
-            "window_metrics": nested(*flatten_groups([row.window_rows for row in judged], list(window_kinds)), window_kinds),
+            "window_metrics": nested(
+                *flatten_groups([row.window_rows for row in judged], list(window_kinds)), window_kinds
+            ),
         }
     )

@@ -1,4 +1,4 @@
-"""Lists of records as Arrow columns: how a Python model returns one row per piece of work with all that came of it."""
+"""Lists of records as Arrow columns: how a model returns one row per piece of work with all its results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _array(values: Any, kind: Any) -> pa.Array:
     return pa.array(values, type=kind)
 
 
-def flatten_groups(groups: Sequence[Sequence[Sequence[Any]]], names: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
+def flatten_groups(
+    groups: Sequence[Sequence[Sequence[Any]]], names: Sequence[str]
+) -> tuple[list[int], dict[str, list[Any]]]:
     """Return counts and flat columns for groups of records given as tuples in the order of `names`."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for group in groups:

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Libraries whose version can change a number.
-DECIDING_LIBRARIES = ("duckdb", "numpy", "scipy", "daqp", "clarabel", "scs", "numba", "quantstats", "exchange-calendars")
+DECIDING_LIBRARIES = (
+    "duckdb",
+    "numpy",
+    "scipy",
+    "daqp",
+    "clarabel",
+    "scs",
+    "numba",
+    "quantstats",
+    "exchange-calendars",
+)
 
 
 def resolved_settings(profile: str, overrides: str) -> pa.Table:
@@ -64,8 +74,8 @@ def open_run(
 ) -> pa.Table:
     """Return the one row of the run that this build is for, and open its ledger.
 
-    A new run gets a GENESIS record, an interrupted one a RESUME record. The ledger of a run that is among `sealed` is
-    verified and left alone; `LedgerError` is raised if it does not verify.
+    A new run gets a GENESIS record, an interrupted one a RESUME record. The ledger of a run that is among
+    `sealed` is verified and left alone; `LedgerError` is raised if it does not verify.
     """
     import pyarrow as pa
 
@@ -121,13 +131,15 @@ def _require_sealed_ledger(path: Path) -> None:
     if not path.is_file():
         raise LedgerError(
             f"the run is sealed in the workbench, but its ledger {path} is missing",
-            remedy="restore the file; 'python -m quantmill ledger-export RUN' writes it again from the warehouse",
+            remedy="restore the file; 'python -m quantmill ledger-export RUN' writes it again from the"
+            " warehouse",
         )
     verification = verify_lines(path.read_bytes().splitlines(keepends=True))
     if verification.code:
         raise LedgerError(
             f"the ledger of a sealed run does not verify: {verification.reason}",
-            remedy=f"compare {path} with tournaments.audit_ledger; 'make ledger-verify' shows the first bad record",
+            remedy=f"compare {path} with tournaments.audit_ledger; 'make ledger-verify' shows the first bad"
+            " record",
             code=verification.code,
         )
 

@@ -27,7 +27,9 @@ def plan_configs(settings: Settings) -> list[dict[str, Any]]:
     The baselines come first, then engines by risk profiles in the order of the settings.
     """
     matrix = settings.matrix
-    kinds = [(BASELINE_ENGINE, profile, BASELINE_ROLES[profile]) for profile in matrix.baselines]
+    kinds: list[tuple[str, str, str | None]] = [
+        (BASELINE_ENGINE, profile, BASELINE_ROLES[profile]) for profile in matrix.baselines
+    ]
     kinds += [(engine, profile, None) for engine in matrix.engines for profile in matrix.risk_profiles]
     configs = []
     for window_set in matrix.window_sets:
@@ -59,7 +61,7 @@ def plan_configs(settings: Settings) -> list[dict[str, Any]]:
 
 
 def plan_cells(settings: Settings) -> list[dict[str, Any]]:
-    """Return one mapping per cell: its configuration's dimensions, `cell_id`, simulator, cost model, execution, mode."""
+    """Return a mapping per cell: its config's dimensions, `cell_id`, simulator, costs, execution, mode."""
     cells = []
     for config in plan_configs(settings):
         for simulator in settings.matrix.simulators:
@@ -90,16 +92,20 @@ def plan_cells(settings: Settings) -> list[dict[str, Any]]:
 
 
 def plan_table(current_run: Any, settings_rows: Any) -> pa.Table:
-    """Return the planned cells of the current run as a table, with its run id; no rows when the run is sealed."""
+    """Return the planned cells of the current run as a table, with its run id; no rows when it is sealed."""
     import pyarrow as pa
 
     from quantmill.stages.context import read_context
 
     context = read_context(current_run, settings_rows)
     text = [
-        "run_id", "cell_id", "config_id", "selection_engine", "window_set", "rebalance_mode", "engine", "risk_profile",
-        "variant", "baseline_role", "simulator", "cost_model", "execution", "mode",
+        "run_id", "cell_id", "config_id", "selection_engine", "window_set", "rebalance_mode", "engine",
+        "risk_profile", "variant", "baseline_role", "simulator", "cost_model", "execution", "mode",
     ]  # fmt: skip
     schema = pa.schema([*((name, pa.string()) for name in text), ("is_baseline", pa.bool_())])
-    rows = [] if context.is_sealed else [{"run_id": context.run_id, **cell} for cell in plan_cells(context.settings)]
+    rows = (
+        []
+        if context.is_sealed
+        else [{"run_id": context.run_id, **cell} for cell in plan_cells(context.settings)]
+    )
     return pa.Table.from_pylist(rows, schema=schema)

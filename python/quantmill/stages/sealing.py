@@ -49,8 +49,8 @@ def table_digest(name: str, relation: Any, run_id: str) -> tuple[int, str]:
 def seal_run(*, current_run: Any, settings: Any, tables: Mapping[str, Any]) -> pa.Table:
     """Return the ledger of the current run as rows of `tournaments.audit_ledger`, its SEAL last.
 
-    For a run that is sealed already no row is returned: its tables are compared with the SEAL in its ledger file, and
-    `LedgerError` names the first that differs.
+    For a run that is sealed already no row is returned: its tables are compared with the SEAL in its ledger
+    file, and `LedgerError` names the first that differs.
     """
     context = read_context(current_run, settings)
     digests = {name: table_digest(name, relation, context.run_id) for name, relation in tables.items()}
@@ -70,7 +70,8 @@ def _require_sealed_tables(context: RunContext, digests: Mapping[str, tuple[int,
     if verification.code:
         raise LedgerError(
             f"run {context.run_id} is sealed, but {verification.reason}",
-            remedy="its rows were changed after the seal; 'make rebuild' restores them from the published snapshot",
+            remedy="its rows were changed after the seal; 'make rebuild' restores them from the published"
+            " snapshot",
             code=verification.code,
         )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Panel:
-    """What every cell trades on: sessions of the grid, symbols, and their returns with NaN where there is no bar."""
+    """What every cell trades on: sessions of the grid, symbols, and their returns, NaN where no bar is."""
 
     sessions: np.ndarray[Any, Any]
     symbols: list[str]
@@ -43,8 +43,8 @@ def simulate_run(
 ) -> pa.Table:
     """Return one row per cell: status, reason, and its days, trades and events as lists.
 
-    The arguments are DuckDB relations of the models of the same names. A cell that cannot be simulated is a row with
-    status `error`; the others go on. No rows for a sealed run.
+    The arguments are DuckDB relations of the models of the same names. A cell that cannot be simulated is a
+    row with status `error`; the others go on. No rows for a sealed run.
     """
     context = read_context(current_run, settings)
     if context.is_sealed:
@@ -71,7 +71,9 @@ def simulate_run(
             for cell in cells
         ],
     )
-    simulated = [_simulate_cell(context, cell, window_rows, weights[cell["config_id"]], panel) for cell in cells]
+    simulated = [
+        _simulate_cell(context, cell, window_rows, weights[cell["config_id"]], panel) for cell in cells
+    ]
     ledger.outcomes(
         "backtest_simulate",
         [_outcome(result, intent, panel) for result, intent in zip(simulated, intents, strict=True)],
@@ -119,7 +121,11 @@ def _target_matrices(
 
 
 def _simulate_cell(
-    context: RunContext, cell: dict[str, Any], windows: list[dict[str, Any]], targets: np.ndarray[Any, Any], panel: _Panel
+    context: RunContext,
+    cell: dict[str, Any],
+    windows: list[dict[str, Any]],
+    targets: np.ndarray[Any, Any],
+    panel: _Panel,
 ) -> _Simulated:
     from quantmill.simulation import prepare_bars, simulate
 
@@ -127,7 +133,9 @@ def _simulate_cell(
     own = [window for window in windows if window["window_set"] == cell["window_set"]]
     try:
         if not own:
-            raise DataContractError(f"window set {cell['window_set']} has no windows", remedy="land more history")
+            raise DataContractError(
+                f"window set {cell['window_set']} has no windows", remedy="land more history"
+            )
         path = simulate(
             prepare_bars(panel.returns, symbols=panel.symbols, settings=settings.simulation),
             targets,
@@ -147,9 +155,13 @@ def _outcome(result: _Simulated, intent: dict[str, Any], panel: _Panel) -> Outco
     import pyarrow as pa
 
     if result.path is None or not result.path.row.size:
-        return Outcome(context=intent, status="error", outcome={"status": result.status, "reason": result.reason})
+        return Outcome(
+            context=intent, status="error", outcome={"status": result.status, "reason": result.reason}
+        )
     path = result.path
-    days = pa.table({"session_date": panel.sessions[path.row], "net_return": path.net_return, "nav": path.nav})
+    days = pa.table(
+        {"session_date": panel.sessions[path.row], "net_return": path.net_return, "nav": path.nav}
+    )
     types = {"session_date": "DATE", "net_return": "DOUBLE", "nav": "DOUBLE"}
     return Outcome(
         context=intent,
@@ -171,7 +183,9 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
     paths = [result.path for result in simulated]
     empty = {"days": 0, "trades": 0, "events": 0}
     sizes = [
-        {"days": path.row.size, "trades": path.trades.row.size, "events": path.events.row.size} if path else empty
+        {"days": path.row.size, "trades": path.trades.row.size, "events": path.events.row.size}
+        if path
+        else empty
         for path in paths
     ]
     whole = [path for path in paths if path is not None]
@@ -182,21 +196,35 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
         return np.concatenate(parts) if parts else []
 
     day_types = {
-        "session_date": day, "window_index": count, "gross_return": number, "cost": number, "borrow_cost": number,
-        "net_return": number, "nav": number, "turnover": number, "is_rebalance": pa.bool_(), "gross_exposure": number,
-        "net_exposure": number, "held_count": count,
+        "session_date": day, "window_index": count, "gross_return": number, "cost": number,
+        "borrow_cost": number, "net_return": number, "nav": number, "turnover": number,
+        "is_rebalance": pa.bool_(),
+        "gross_exposure": number, "net_exposure": number, "held_count": count,
     }  # fmt: skip
-    days = {name: joined([getattr(path, name) for path in whole]) for name in day_types if name != "session_date"}
+    days = {
+        name: joined([getattr(path, name) for path in whole]) for name in day_types if name != "session_date"
+    }
     days["session_date"] = joined([panel.sessions[path.row] for path in whole])
-    trade_types = {"session_date": day, "symbol": text, "traded_weight": number, "cost": number, "reason": text}
-    trades = {name: joined([getattr(path.trades, name) for path in whole]) for name in ("traded_weight", "cost")}
+    trade_types = {
+        "session_date": day,
+        "symbol": text,
+        "traded_weight": number,
+        "cost": number,
+        "reason": text,
+    }
+    trades = {
+        name: joined([getattr(path.trades, name) for path in whole]) for name in ("traded_weight", "cost")
+    }
     trades["session_date"] = joined([panel.sessions[path.trades.row] for path in whole])
     trades["symbol"] = [name for path in whole for name in symbols[path.trades.column]]
     trades["reason"] = [str(reason) for path in whole for reason in path.trades.reason]
     event_types = {
-        "position": count, "session_date": day, "window_index": count, "symbol": text, "code": text, "value": number,
+        "position": count, "session_date": day, "window_index": count, "symbol": text, "code": text,
+        "value": number,
     }  # fmt: skip
-    events = {name: joined([getattr(path.events, name) for path in whole]) for name in ("window_index", "value")}
+    events = {
+        name: joined([getattr(path.events, name) for path in whole]) for name in ("window_index", "value")
+    }
     events["position"] = joined([np.arange(1, path.events.row.size + 1) for path in whole])
     events["session_date"] = joined([panel.sessions[path.events.row] for path in whole])
     events["symbol"] = [name for path in whole for name in symbols[path.events.column]]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from quantmill.allocation.estimators import WindowInput
 from quantmill.manifest.settings import AllocationSettings
 
@@ -113,7 +112,7 @@ def simulate() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def stocks() -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and the last 1,511 daily returns of the 20 stocks that come with skfolio, columns ascending by name."""
+    """Names, ascending, and the last 1,511 daily returns of the 20 stocks that come with skfolio."""
     import importlib.util
 
     import pandas as pd
@@ -122,3 +121,9 @@ def stocks() -> tuple[tuple[str, ...], np.ndarray]:
     path = Path(package.origin).parent / "datasets" / "data" / "sp500_dataset.csv.gz"
     closes = pd.read_csv(path, index_col=0).iloc[-1512:].sort_index(axis=1)
     return tuple(closes.columns), closes.pct_change().iloc[1:].to_numpy()
+
+
+@pytest.fixture(scope="session")
+def default_values() -> dict[str, object]:
+    """The default settings as plain values."""
+    return dict(DEFAULTS)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantmill.allocation.clusters import average_correlation, condensed_distances, flat_clusters
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
-
-from quantmill.allocation.clusters import average_correlation, condensed_distances, flat_clusters
 
 
 def centred(returns):
@@ -71,10 +70,8 @@ def test_no_more_clusters_than_the_maximum(most):
     distances = np.random.default_rng(0).uniform(0.5, 1, 66)
     labels = flat_clusters(distances, 12, cut=0.0, max_clusters=most)
     assert labels.max() + 1 == most
-    np.testing.assert_array_equal(
-        labels[:, None] == labels,
-        (lambda e: e[:, None] == e)(fcluster(linkage(distances, "ward"), most, "maxclust")),
-    )
+    expected = fcluster(linkage(distances, "ward"), most, "maxclust")
+    np.testing.assert_array_equal(labels[:, None] == labels, expected[:, None] == expected)
 
 
 def test_one_stream_is_one_cluster():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from quantmill.allocation.layers import (
     flatten,
     layer_two_shares,

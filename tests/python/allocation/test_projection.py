@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from quantmill.allocation.projection import entropy_projection, project_capped_simplex, water_fill
 from quantmill.errors import DataContractError
 
@@ -96,7 +95,7 @@ def test_a_linear_row_that_does_not_bind_changes_nothing():
 
 
 def test_a_binding_row_gives_the_closed_form_of_two_groups():
-    # With room in every bound a group's limit fixes its sum, and ratios within each group stay those of the prior.
+    # With room in every bound a limit fixes the sum of its group; ratios inside groups are those of the prior.
     rows, limits = np.array([[1.0, 1.0, 0.0, 0.0, 0.0]]), np.array([0.5])
     found = entropy_projection(PRIOR, *bounds(5, 1.0), 1.0, rows, limits)
     np.testing.assert_allclose(found, [0.375, 0.125, 0.25, 0.15, 0.10], atol=1e-9)

@@ -428,7 +428,7 @@ def test_what_is_left_of_a_lost_book_is_still_measured() -> None:
     r = np.concatenate([noise(251), [-1 + 1e-14]])
     wealth = float(np.prod(1 + r))
     assert (
-        abs(stats_library().cagr(pd.Series(r, dates_of(252)), periods=25) + 1 - wealth ** (25 / 252)) > 1e-5
+        abs(stats_library().cagr(pd.Series(r, dates_of(252)), periods=25) + 1 - wealth ** (25 / 252)) > 1e-7
     )
     assert judge(r, periods=25)["cagr"].value == pytest.approx(wealth ** (25 / 252) - 1, abs=1e-12)
     assert judge(r, periods=25)["calmar"].status == "ok"

@@ -115,9 +115,17 @@ def test_a_short_that_eats_the_book_ends_it_at_minus_one() -> None:
     np.testing.assert_allclose(path.net_return, [-0.08, -1.0, 0.0], atol=1e-15)
     assert path.net_return[1] == -1.0
     assert list(path.nav[1:]) == [0.0, 0.0]
+    np.testing.assert_allclose(path.gross_return - path.cost - path.borrow_cost, path.net_return)
     assert path.status == "liquidated"
     assert "row 2" in path.reason
     assert path.events.count("liquidated") == 1
+
+
+def test_a_loss_of_exactly_everything_does_not_live_on_as_a_rounding() -> None:
+    almost_all = np.nextafter(-1.0, 0.0)
+    path = run([[0], [0.0], [1.3], [0.2]], [[almost_all]], bps=0, short_isolation=True)
+    assert path.status == "liquidated"
+    assert path.nav[1:].tolist() == [0.0, 0.0]
 
 
 def test_short_isolation_caps_the_loss_and_closes_the_position() -> None:
@@ -224,6 +232,19 @@ def test_dust_goes_to_cash_for_good() -> None:
     assert path.trades.reason.tolist() == ["window", "liquidation"]
     assert path.net_return[1] == pytest.approx(-0.001)
     assert path.net_return[2:].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("loss", "status"), [(-0.985, "ok"), (-0.992, "bankrupt")])
+def test_dust_begins_below_the_stated_share_of_the_start(loss: float, status: str) -> None:
+    assert run([[0.0], [loss], [0.0]], [[1.0]], bps=0, starting_nav=1e6).status == status
+
+
+def test_a_held_short_isolated_at_a_decision_close_is_opened_again_by_the_new_window() -> None:
+    returns = np.zeros((6, 2))
+    returns[3, 1] = 1.2
+    path = run(returns, [[0.5, -0.1], [0.5, -0.1]], (0, 3), mode="hold", short_isolation=True)
+    assert (path.weights_held[:, 1] < 0).all()
+    assert path.trades.reason.tolist() == ["window"] * 4
 
 
 def test_a_total_loss_of_a_long_leaves_nothing_to_hold() -> None:
@@ -438,7 +459,7 @@ def slow_simulation(
                 book[a] *= 1 + move
             cash -= borrowed
             nav = cash + sum(book.values())
-            if nav <= 0 and not dead:
+            if nav <= 1e-12 * before and not dead:
                 dead, cash, book = True, 0.0, dict.fromkeys(book, 0.0)
                 nav = 0.0
             if nav < rule.bankrupt_below * rule.starting_nav:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from quantmill.errors import DataContractError, DirectionError
 from quantmill.synthesis.streams import (
     direction_sign,
@@ -24,7 +23,9 @@ def test_a_short_stream_is_floored_at_the_loss_of_its_stake():
 
 
 def test_a_long_stream_is_its_return_floored_at_minus_one():
-    np.testing.assert_array_equal(synthetic_stream(np.array([-1.2, 0.1, np.nan]), "LONG"), [-1.0, 0.1, np.nan])
+    np.testing.assert_array_equal(
+        synthetic_stream(np.array([-1.2, 0.1, np.nan]), "LONG"), [-1.0, 0.1, np.nan]
+    )
 
 
 def test_borrow_is_charged_to_short_streams_only():

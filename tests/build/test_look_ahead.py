@@ -1,0 +1,148 @@
+"""What is decided at a session knows nothing that came after it: proved through the import command and the whole build.
+
+The same bars are built once as they are; then, for each of five random cuts, once with every later bar removed and once
+with every later bar replaced by noise. Nothing up to the cut may change.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from quantmill.manifest.compose import resolve
+from quantmill.manifest.home import Home
+from support import ROOT, ask, dbt_build, ingest
+
+pytestmark = [pytest.mark.build, pytest.mark.xdist_group("cuts")]
+
+SESSION_COUNT = 1600
+CUTS = np.random.default_rng(20221228).choice(np.arange(500, SESSION_COUNT - 30), size=5, replace=False)
+
+Bars = tuple[list[str], list[str], np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def bars() -> Bars:
+    """The newest sessions of the embedded prices: dates, symbols, closes (sessions by symbols)."""
+    spec = importlib.util.find_spec("skfolio")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent / "datasets" / "data"
+    columns: dict[str, np.ndarray] = {}
+    dates: list[str] = []
+    for name in ("sp500_dataset", "sp500_index"):
+        with gzip.open(folder / f"{name}.csv.gz", "rt", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        rows = rows[-SESSION_COUNT:]
+        dates = [row[0] for row in rows]
+        for place, column in enumerate(header[1:], start=1):
+            columns[column] = np.array([float(row[place]) for row in rows])
+    listed = resolve(ROOT / "manifest", "sample", overrides={}, environment={}).settings
+    full = {symbol.split(":")[1]: symbol for symbol in listed.universe.symbols} | {"SP500": "SP:SPX"}
+    names = sorted(columns)
+    return dates, [full[name] for name in names], np.column_stack([columns[name] for name in names])
+
+
+@pytest.fixture(scope="session")
+def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], list[str], np.ndarray], Home]:
+    """A function that imports closes as a user's own file, builds profile sample on them, and returns the home."""
+
+    def build(name: str, dates: list[str], symbols: list[str], closes: np.ndarray) -> Home:
+        home = make_home(name)
+        path = home.state / "bars.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["symbol", "date", "adj_close"])
+            for row, session in enumerate(dates):
+                writer.writerows([symbol, session, repr(float(closes[row, i]))] for i, symbol in enumerate(symbols))
+        landed = ingest(
+            home, "import", str(path), "--source", "test", "--received-at", "2022-12-29T00:00:00Z",
+            "--symbol-column", "symbol", "--date-column", "date", "--map", "close=adj_close",
+            "--adjustment", "total_return", "--asset-class", "equity", "--calendar", "XNYS",
+            "--timezone", "America/New_York",
+        )  # fmt: skip
+        assert landed.code == 0, landed.output
+        built = dbt_build(home)
+        assert built.code == 0, built.output
+        return home
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def whole(bars: Bars, build_bars: Callable[..., Home]) -> Home:
+    """The home built on all bars."""
+    return build_bars("whole", *bars)
+
+
+def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]]]]:
+    """Yield what the warehouse says about sessions up to the cut, by table, without the ids of the run."""
+    queries = {
+        "weights": """
+            select window_set, window_index, decision_date, config_id, atom_id, weight, cluster_id, status
+            from tournaments.atom_weights join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "targets": """
+            select window_set, window_index, decision_date, config_id, symbol, net_weight
+            from tournaments.target_weights join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "decisions": """
+            select window_set, window_index, decision_date, atom_id, outcome, score
+            from selection.decisions join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "days": "select cell_id, session_date, net_return, nav from tournaments.portfolio_returns where session_date <= ?",
+        "returns": "select symbol, session_date, simple_return from features.daily_returns where session_date <= ?",
+        "health": "select symbol, as_of_date, verdict, reasons from features.symbol_health where as_of_date <= ?",
+        "gaps": "select symbol, session_date, run_length, is_excused from features.bar_gaps where session_date <= ?",
+        "spikes": "select symbol, session_date, code, value from features.bar_spikes where session_date <= ?",
+    }
+    for name, query in queries.items():
+        yield name, set(ask(home, query, cut))
+
+
+def compare(whole: Home, other: Home, cut: date, *, last_window: int) -> int:
+    """Assert that nothing up to the cut differs; return how many weights were compared."""
+    compared = 0
+    expected = dict(decided(whole, cut))
+    for name, rows in decided(other, cut):
+        known = expected[name]
+        if name in ("weights", "targets", "decisions"):
+            known = {row for row in known if row[1] <= last_window}
+        if name == "weights":
+            compared = len(rows)
+        if name == "days":
+            known = {row for row in known if row[1] <= max(found[1] for found in rows)}
+        assert rows == known, f"{name} up to {cut} differ"
+    return compared
+
+
+@pytest.mark.parametrize("cut", [int(cut) for cut in CUTS])
+def test_removing_every_bar_after_a_cut_changes_nothing_before_it(
+    cut: int, bars: Bars, whole: Home, build_bars: Callable[..., Home]
+) -> None:
+    dates, symbols, closes = bars
+    home = build_bars("removed", dates[: cut + 1], symbols, closes[: cut + 1])
+    last_window = ask(home, "select max(window_index) from selection.windows")[0][0]
+    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=last_window) >= 20
+
+
+@pytest.mark.parametrize("cut", [int(cut) for cut in CUTS])
+def test_replacing_every_bar_after_a_cut_by_noise_changes_nothing_before_it(
+    cut: int, bars: Bars, whole: Home, build_bars: Callable[..., Home]
+) -> None:
+    dates, symbols, closes = bars
+    noise = np.random.default_rng(cut).normal(0.0, 0.05, size=(len(dates) - cut - 1, len(symbols)))
+    noisy = closes.copy()
+    noisy[cut + 1 :] = closes[cut] * np.exp(np.cumsum(noise, axis=0))
+    home = build_bars("noise", dates, symbols, noisy)
+    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=10_000) >= 20
+    after = "select sum(weight * window_index) from tournaments.atom_weights"
+    assert ask(home, after) != ask(whole, after)

@@ -1,0 +1,61 @@
+"""What all tests share: the shared market data, and homes in which whole builds run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from quantmill.manifest.home import Home
+from support import ROOT, dbt_build, ingest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share the built sample on one worker, so that it is built once."""
+    for item in items:
+        if "sample_home" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("sample"))
+            item.add_marker(pytest.mark.build)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real market data for tests; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("QUANTMILL_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared market data at {folder}; set QUANTMILL_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture
+def new_home(tmp_path: Path) -> Home:
+    """A home with nothing in it."""
+    return Home(root=ROOT, state=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Home]:
+    """A function that returns a new, empty home that lives as long as the session."""
+
+    def make(name: str) -> Home:
+        return Home(root=ROOT, state=tmp_path_factory.mktemp(name))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample_home(make_home: Callable[[str], Home]) -> Home:
+    """A home in which profile `sample` was landed, built and published; nobody writes to it.
+
+    With QUANTMILL_TEST_HOME set, the home at that path is used as it is: quicker while writing tests.
+    """
+    ready = os.environ.get("QUANTMILL_TEST_HOME")
+    if ready:
+        return Home(root=ROOT, state=Path(ready))
+    home = make_home("sample")
+    landed = ingest(home, "sample")
+    assert landed.code == 0, landed.output
+    built = dbt_build(home)
+    assert built.code == 0, built.output
+    return home

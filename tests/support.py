@@ -1,0 +1,65 @@
+"""Running the project as a user would, in a home of its own, and asking what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from quantmill.manifest.home import Home
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished command: its exit code and everything it printed."""
+
+    code: int
+    output: str
+
+
+def run(home: Home, *command: str, environment: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Build:
+    """Run a Python command, or `dbt`, as a user would, with its state in `home`."""
+    finished = subprocess.run(
+        [str(Path(sys.executable).with_name("dbt")), *command[1:]] if command[0] == "dbt" else [sys.executable, *command],
+        cwd=cwd,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("QUANTMILL_")},
+            "QUANTMILL_HOME": str(home.state),
+            "DBT_TARGET_PATH": str(home.state / "target"),
+            "DBT_LOG_PATH": str(home.state / "logs"),
+            "DO_NOT_TRACK": "1",
+            "NO_COLOR": "1",
+            **(environment or {}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return Build(finished.returncode, finished.stdout + finished.stderr)
+
+
+def ingest(home: Home, *arguments: str) -> Build:
+    """Run `python -m ingest`."""
+    return run(home, "-m", "ingest", *arguments)
+
+
+def dbt_build(home: Home, *arguments: str, profile: str = "sample", **overrides: Any) -> Build:
+    """Run plain `dbt build`; `overrides` are settings by dotted key, with `__` for the dot."""
+    settings = {key.replace("__", "."): value for key, value in overrides.items()}
+    variables = json.dumps({"profile": profile, "set": settings})
+    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables, *arguments)
+
+
+def ask(home: Home, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Answer a query from the published snapshot, read-only."""
+    with duckdb.connect(str(home.snapshot), read_only=True) as connection:
+        return connection.execute(query, list(parameters)).fetchall()
