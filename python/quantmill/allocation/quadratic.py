@@ -27,6 +27,7 @@ ROUNDING = 1e-13
 SCS_TOLERANCE = 1e-6
 SCS_MAX_ITERATIONS = 20_000
 CLARABEL_TOLERANCE = 1e-10
+DAQP_TOLERANCE = 1e-11
 UNBOUNDED = 1e30
 
 
@@ -172,7 +173,14 @@ def _solve_daqp(standard: _Standard) -> tuple[FloatArray, str, str]:
     sense = np.zeros(units + 1 + rows, dtype=np.int32)
     sense[units] = 5  # an equality
     found, _, flag, info = daqp.solve(
-        standard.hessian, standard.gradient, standard.matrix, upper, lower, sense
+        standard.hessian,
+        standard.gradient,
+        standard.matrix,
+        upper,
+        lower,
+        sense,
+        primal_tol=DAQP_TOLERANCE,
+        dual_tol=DAQP_TOLERANCE,
     )
     if flag != 1:
         return found, "rejected", f"exit flag {flag}"

@@ -1,7 +1,9 @@
 -- Fails when a landed daily bar has no verdict, or when a session has not exactly one accepted bar per adjustment.
 with landed as (
 
-    select count(*) as bar_count from {{ ref('stg_bars') }} where interval = '1d'
+    select count(*) as bar_count
+    from {{ ref('stg_bars') }}
+    where interval = '1d'
 
 ),
 

@@ -144,6 +144,9 @@ def test_missing_rows_are_counted_against_the_rows_that_anyone_has(simulate, mak
     returns[8:18, 0] = np.nan
     # 10 of 92 rows are missing, which is more than 10 %; of 100 rows it would be exactly 10 %.
     assert codes(clean_window(returns, np.arange(3), None, make_settings(), 252)) == {0: "LOW_COVERAGE"}
+    # 9 of 92 are within 10 %, though 17 of all 100 rows have no return.
+    returns[17, 0] = 0.01
+    assert not clean_window(returns, np.arange(3), None, make_settings(), 252).removals
 
 
 def test_coverage_is_counted_against_the_whole_window(simulate, make_settings):
@@ -212,6 +215,9 @@ def test_moments_are_annual_and_of_the_cluster_streams(simulate, make_settings, 
 def test_a_window_is_estimated_the_same_alone_and_among_others(simulate, make_settings, make_window):
     settings = make_settings()
     windows = [make_window(simulate(252, 12, seed=seed), index=seed) for seed in range(20)]
+    # Some windows have twins, so that windows of one shape differ in their number of clusters.
+    for window in windows[::3]:
+        window.returns[:, 1:4] = window.returns[:, :1] + 0.01 * window.returns[:, 1:4]
     windows[7] = make_window(simulate(100, 9, seed=7), index=7)
     windows[8].returns[5, 2] = np.nan
     together = estimate_windows(windows, settings, periods_per_year=252)
@@ -221,6 +227,9 @@ def test_a_window_is_estimated_the_same_alone_and_among_others(simulate, make_se
         np.testing.assert_array_equal(alone.clusters, estimate.clusters)
         np.testing.assert_allclose(alone.moments.covariance, estimate.moments.covariance, rtol=1e-11)
         np.testing.assert_allclose(alone.shares, estimate.shares, rtol=1e-12)
+        for name in ("mean_variance", "fragility", "smallest_eigenvalue", "largest_eigenvalue", "intensity"):
+            one, other = getattr(alone.moments, name), getattr(estimate.moments, name)
+            np.testing.assert_allclose(one, other, rtol=1e-10)
         assert alone.events == estimate.events
 
 

@@ -71,6 +71,8 @@ def test_every_window_equals_a_direct_solve(stocks, requests, weights):
     np.testing.assert_allclose(weights, expected, atol=1e-5)
 
 
+# The tolerance that the comparison needs is beyond what the library calls accurate in a few windows.
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 def test_the_walk_equals_the_walk_forward_of_skfolio(stocks, requests, weights):
     from skfolio import RiskMeasure
     from skfolio.model_selection import WalkForward, cross_val_predict
@@ -85,7 +87,7 @@ def test_the_walk_equals_the_walk_forward_of_skfolio(stocks, requests, weights):
     model = MeanRisk(
         risk_measure=RiskMeasure.VARIANCE,
         prior_estimator=EmpiricalPrior(covariance_estimator=EmpiricalCovariance()),
-        solver_params={"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
+        solver_params={"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
     )
     walked = cross_val_predict(model, frame, cv=WalkForward(train_size=TRAIN, test_size=TEST))
     expected = np.stack([portfolio.weights for portfolio in walked])

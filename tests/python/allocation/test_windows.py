@@ -7,7 +7,7 @@ import daqp
 import numpy as np
 import pytest
 import scs
-from hypothesis import given
+from hypothesis import Phase, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from quantmill.allocation import windows as module
@@ -378,7 +378,7 @@ def test_annual_factor_does_not_change_the_weights(simulate, make_window, make_s
     np.testing.assert_allclose(weights, [weights[0]] * 3, atol=1e-9)
 
 
-@settings_of_hypothesis(max_examples=80, deadline=None)
+@settings_of_hypothesis(max_examples=80, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 24),

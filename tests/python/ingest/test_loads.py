@@ -148,7 +148,7 @@ def test_a_load_that_does_not_account_for_every_row_is_rolled_back(
     warehouse: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(ingest.loads.bars, "torn_count", lambda connection: 1)
+        patch.setattr("ingest.bars.torn_count", lambda connection: 1)
         with pytest.raises(DataContractError, match="received 3 rows, accounts for 2"):
             warehouse.import_text(TEXT)
     assert warehouse.rows("select count(*) from raw.bars") == [(0,)]

@@ -1,0 +1,255 @@
+"""Runs beside runs: settings, interruptions, failures, publication, rebuilding, tampering."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from quantmill.manifest.home import Home
+from quantmill.stages.context import ledger_path
+from support import ROOT, ask, dbt_build, ingest, run
+
+# a short grid keeps these builds quick: 8 windows instead of 62
+SHORT = {"lookback_sessions": 420}
+
+pytestmark = [pytest.mark.build, pytest.mark.xdist_group("runs")]
+
+
+@pytest.fixture(scope="module")
+def home(make_home: Callable[[str], Home]) -> Home:
+    """A home with one sealed run of the short grid."""
+    made = make_home("runs")
+    assert ingest(made, "sample").code == 0
+    built = dbt_build(made, **SHORT)
+    assert built.code == 0, built.output
+    return made
+
+
+def sealed(home: Home) -> list[str]:
+    return [row[0] for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")]
+
+
+def test_a_changed_setting_gives_a_second_run_beside_the_first(home: Home) -> None:
+    before = set(sealed(home))
+    weights = "select run_id, count(*) from tournaments.atom_weights group by run_id order by run_id"
+    rows = set(ask(home, weights))
+    built = dbt_build(home, **SHORT, allocation__cluster_cap=0.2)
+    assert built.code == 0, built.output
+    after = set(sealed(home))
+    assert len(after) == len(before) + 1
+    assert rows < set(ask(home, weights))
+    largest = ask(
+        home,
+        """
+        select max(value) from tournaments.constraint_rows
+        where constraint_name = 'cluster_cap' and run_id = ?
+        """,
+        (after - before).pop(),
+    )[0][0]
+    assert largest <= 0.2 + 1e-6
+
+
+def test_a_setting_from_the_environment_stands_below_the_command_line(home: Home) -> None:
+    shown = run(
+        home, "-m", "quantmill", "show-settings", "sample", "--set", "seed=9", "--json",
+        environment={"QUANTMILL_SET_SEED": "8", "QUANTMILL_SET_ALLOCATION__CLUSTER_CAP": "0.2"},
+    )  # fmt: skip
+    settings = json.loads(shown.output)
+    assert settings["seed"] == [9, "command_line"]
+    assert settings["allocation.cluster_cap"] == [0.2, "environment"]
+
+
+def test_a_partial_build_does_not_publish(home: Home) -> None:
+    before = home.snapshot.stat()
+    built = dbt_build(home, "--selector", "data_cycle", **SHORT)
+    assert built.code == 0, built.output
+    assert "publish: skipped, only a part was built" in built.output
+    assert home.snapshot.stat() == before
+
+
+def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home: Home, tmp_path: Path) -> None:
+    before = home.snapshot.stat()
+    project = copy_of_project(tmp_path)
+    (project / "tests" / "dbt" / "planted.sql").write_text("select 1 as planted", encoding="utf-8")
+    built = run_in(project, home, {"profile": "sample", "set": {**SHORT, "seed": 77}})
+    assert built.returncode != 0
+    assert "publish: skipped" in built.stdout
+    assert home.snapshot.stat().st_ino == before.st_ino
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        states = connection.execute("select status, count(*) from selection.runs group by status").fetchall()
+    assert ("failed", 1) in states
+
+
+def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home) -> None:
+    built = dbt_build(home, **SHORT, seed=77)
+    assert built.code == 0, built.output
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        assert connection.execute("select count(*) from selection.runs where status = 'failed'").fetchall() in ([(0,)], [(1,)])
+    assert ask(home, "select count(*) from selection.runs where status <> 'sealed'") == [(0,)]
+
+
+def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) -> None:
+    variables = json.dumps({"profile": "sample", "set": {**SHORT, "seed": 78}})
+    known = set(home.runs.iterdir())
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("dbt")), "build", "--vars", variables],
+        cwd=ROOT,
+        env=environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    started = wait_for_new_ledger(home, known, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    built = dbt_build(home, **SHORT, seed=78)
+    assert built.code == 0, built.output
+    assert started.name in sealed(home)
+    actions = [
+        row[0]
+        for row in ask(home, "select action from tournaments.audit_ledger where run_id = ? order by sequence", started.name)
+    ]
+    assert actions[0] == "GENESIS"
+    assert "RESUME" in actions
+    assert actions[-1] == "SEAL"
+    assert run(home, "-m", "quantmill", "ledger-verify", started.name).code == 0
+
+
+def wait_for_new_ledger(home: Home, known: set[Path], process: subprocess.Popen[bytes]) -> Path:
+    """Return the folder of the run that `process` opens, once its ledger has announced an optimization."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the build ended before it could be killed"
+        for folder in set(home.runs.iterdir()) - known:
+            ledger = folder / "audit.jsonl"
+            if ledger.is_file() and b"backtest_optimize" in ledger.read_bytes():
+                return folder
+        time.sleep(0.01)
+    raise AssertionError("no run was opened within two minutes")
+
+
+def test_an_altered_value_in_the_warehouse_is_found(home: Home) -> None:
+    copy = published_copy(home, "altered")
+    with duckdb.connect(str(copy.snapshot)) as connection:
+        connection.execute("update tournaments.target_weights set net_weight = net_weight + 1e-12 where window_index = 3")
+    verified = run(copy, "-m", "quantmill", "ledger-verify")
+    assert verified.code == 6
+    assert "tournaments.target_weights" in verified.output
+
+
+def test_a_dropped_record_and_a_cut_tail_of_the_file_are_found(home: Home) -> None:
+    copy = published_copy(home, "dropped")
+    run_id = sealed(home)[0]
+    path = ledger_path(copy, run_id)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:5] + lines[6:]))
+    assert run(copy, "-m", "quantmill", "ledger-verify", run_id).code == 3
+    path.write_bytes(b"".join(lines[:-1]))
+    assert run(copy, "-m", "quantmill", "ledger-verify", run_id).code == 4
+    path.write_bytes(b"".join(lines))
+    assert run(copy, "-m", "quantmill", "ledger-verify", run_id).code == 0
+
+
+def test_a_lost_ledger_file_is_exported_byte_for_byte(home: Home) -> None:
+    copy = published_copy(home, "exported")
+    run_id = sealed(home)[0]
+    path = ledger_path(copy, run_id)
+    content = path.read_bytes()
+    path.unlink()
+    assert run(copy, "-m", "quantmill", "ledger-verify", run_id).code == 4
+    assert run(copy, "-m", "quantmill", "ledger-export", run_id).code == 0
+    assert path.read_bytes() == content
+
+
+def test_a_sealed_run_whose_rows_were_changed_stops_the_next_build(home: Home, tmp_path: Path) -> None:
+    with duckdb.connect(str(home.workbench)) as connection:
+        run_id = connection.execute("select max(run_id) from selection.runs where status = 'sealed'").fetchall()[0][0]
+        settings = json.loads(
+            connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[0][0]
+        )
+        connection.execute(
+            "update tournaments.portfolio_returns set nav = nav * 2 where run_id = ? and window_index = 1", [run_id]
+        )
+    changed = {"allocation__cluster_cap": settings["allocation"]["cluster_cap"], "seed": settings["seed"]}
+    built = dbt_build(home, **SHORT, **changed)
+    assert built.code != 0
+    assert "tournaments.portfolio_returns" in built.output
+    rebuilt = ingest(home, "rebuild")
+    assert rebuilt.code == 0, rebuilt.output
+    healed = dbt_build(home, **SHORT, **changed)
+    assert healed.code == 0, healed.output
+    assert f"UP_TO_DATE: run {run_id}" in healed.output
+
+
+def test_rebuilding_a_corrupt_workbench_keeps_raw_rows_and_history(home: Home) -> None:
+    bars = ask(home, "select count(*), sum(close) from raw.bars")
+    runs = sealed(home)
+    home.workbench.write_bytes(b"this is no database" * 1000)
+    refused = dbt_build(home, **SHORT)
+    assert refused.code != 0
+    assert "make rebuild" in refused.output
+    rebuilt = ingest(home, "rebuild")
+    assert rebuilt.code == 0, rebuilt.output
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        assert connection.execute("select count(*), sum(close) from raw.bars").fetchall() == bars
+        kept = connection.execute("select run_id from selection.runs where status = 'sealed' order by 1").fetchall()
+    assert [row[0] for row in kept] == runs
+    built = dbt_build(home, **SHORT)
+    assert built.code == 0, built.output
+    assert "UP_TO_DATE" in built.output
+
+
+def environment(home: Home) -> dict[str, str]:
+    return {
+        **os.environ,
+        "QUANTMILL_HOME": str(home.state),
+        "DBT_TARGET_PATH": str(home.state / "target"),
+        "DBT_LOG_PATH": str(home.state / "logs"),
+        "NO_COLOR": "1",
+    }
+
+
+def copy_of_project(folder: Path) -> Path:
+    """Return a copy of what dbt reads of the project, so that something can be planted in it."""
+    project = folder / "project"
+    project.mkdir()
+    for name in ("models", "macros", "manifest", "python", "analyses", "requirements.lock"):
+        (project / name).symlink_to(ROOT / name)
+    for name in ("dbt_project.yml", "profiles.yml", "selectors.yml"):
+        (project / name).write_bytes((ROOT / name).read_bytes())
+    (project / "tests" / "dbt").mkdir(parents=True)
+    for path in (ROOT / "tests" / "dbt").iterdir():
+        (project / "tests" / "dbt" / path.name).symlink_to(path)
+    return project
+
+
+def run_in(project: Path, home: Home, variables: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "build", "--vars", json.dumps(variables)],
+        cwd=project,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def published_copy(home: Home, name: str) -> Home:
+    """Return a home with a copy of the published snapshot and of the ledgers, to be tampered with."""
+    copy = Home(root=ROOT, state=home.state / name)
+    copy.state.mkdir()
+    copy.snapshot.write_bytes(home.snapshot.read_bytes())
+    for folder in home.runs.iterdir():
+        target = copy.runs / folder.name
+        target.mkdir(parents=True)
+        (target / "audit.jsonl").write_bytes((folder / "audit.jsonl").read_bytes())
+    return copy

@@ -1,0 +1,118 @@
+"""The columns that people, BI tools and checks rely on are there, with these names."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+from project.sources import DbtProject
+
+from ingest.schema import create_tables
+
+WINDOW = "run_id window_set window_index"
+AS_RECEIVED = "load_id row_number symbol payload received_at_utc"
+
+LANDED = {
+    "raw.loads": "load_id kind source status request_hash payload_sha256 rows_received rows_new "
+    "rows_identical rows_superseding rows_quarantined started_at_utc finished_at_utc error",
+    "raw.scan_rows": "load_id row_number scanner_id symbol payload scanned_at_utc",
+    "raw.bars": "load_id source symbol interval adjustment opened_at_utc open high low close volume "
+    "quote_volume is_final received_at_utc",
+    "raw.symbol_metadata": AS_RECEIVED,
+    "raw.execution_limits": AS_RECEIVED,
+    "raw.vendor_features": AS_RECEIVED,
+    "raw.quarantine": "load_id kind code severity symbol payload detail detected_at_utc resolution",
+    "ops.symbol_registry": "symbol status reason last_final_session last_attempt_utc consecutive_failures",
+    "ops.snapshots": "snapshot_id max_load_id content_hash created_at_utc",
+}
+
+MODELLED = {
+    "features.market_calendar": "calendar_id session_date open_utc close_utc",
+    "features.symbols": "symbol asset_class asset_type region subclass venue_class base quote economic_id "
+    "calendar_id timezone sector tick_size valid_from valid_to",
+    "features.session_bars": "symbol session_date open high low close total_return_close volume turnover "
+    "source load_id known_at_utc",
+    "features.daily_returns": "symbol session_date simple_return session_count",
+    "features.bar_gaps": "symbol session_date run_length is_excused",
+    "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved",
+    "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions "
+    "last_session_date",
+    "selection.runs": "run_id profile label as_of_date status snapshot_id settings_hash code_version "
+    "universe_basis settings",
+    "selection.run_settings": "run_id key value source_layer",
+    "selection.candidates": f"{WINDOW} scanner_id atom_id symbol logic direction passes failed_gates is_kept "
+    "drop_stage drop_reason rank",
+    "selection.windows": f"{WINDOW} estimation_start_date train_start_date train_end_date decision_date "
+    "test_start_date test_end_date regime regime_score quadrant",
+    "selection.decisions": f"{WINDOW} selection_engine atom_id symbol outcome lost_to selected_via score "
+    "cluster_id relaxation_stage",
+    "selection.winners": f"{WINDOW} selection_engine atom_id symbol logic direction cluster_id score rank "
+    "selected_via",
+    "selection.funnel": f"{WINDOW} selection_engine universe_count discovered_count data_ok_count "
+    "scored_count not_vetoed_count cluster_count winner_count stage_reached is_scarce",
+    "tournaments.atom_returns": "run_id atom_id symbol direction session_date synthetic_return",
+    "tournaments.configs": "run_id config_id selection_engine window_set rebalance_mode engine risk_profile "
+    "variant status reason",
+    "tournaments.cells": "run_id cell_id config_id selection_engine window_set rebalance_mode engine "
+    "risk_profile variant simulator cost_model execution mode status reason",
+    "tournaments.solver_attempts": f"{WINDOW} config_id attempt step solver status reason condition_number "
+    "shrinkage",
+    "tournaments.atom_weights": f"{WINDOW} config_id atom_id cluster_id weight status fallback_reason",
+    "tournaments.target_weights": f"{WINDOW} config_id symbol net_weight gross_weight",
+    "tournaments.constraint_rows": f"{WINDOW} config_id constraint_name bound value is_binding is_relaxed",
+    "tournaments.trades": "run_id cell_id session_date symbol traded_weight cost reason",
+    "tournaments.portfolio_returns": "run_id cell_id session_date window_index gross_return cost borrow_cost "
+    "net_return nav gross_exposure net_exposure",
+    "tournaments.window_metrics": "run_id cell_id window_index metric value observation_count status",
+    "tournaments.cell_metrics": "run_id cell_id metric value observation_count status",
+    "tournaments.audit_ledger": "run_id sequence schema_version action step status recorded_at_utc context "
+    "params input_hashes output_hashes outcome data previous_hash hash",
+}
+
+
+@pytest.fixture(scope="module")
+def landing_columns() -> dict[str, list[str]]:
+    """Columns of the tables that ingest creates, by table."""
+    with duckdb.connect(":memory:") as connection:
+        create_tables(connection)
+        return dict(
+            connection.execute(
+                "select schema_name || '.' || table_name, list(column_name order by column_index)"
+                " from duckdb_columns() where schema_name in ('raw', 'ops') group by all"
+            ).fetchall()
+        )
+
+
+def _type_family(name: str, declared: str) -> bool:
+    """Whether the declared type is what the ending of the column's name promises."""
+    kind = declared.lower()
+    if name.endswith("_date"):
+        return kind == "date"
+    if name.endswith("_utc"):
+        return kind == "timestamp"
+    if name.startswith(("is_", "has_")):
+        return kind == "boolean"
+    if name.endswith("_count"):
+        return kind in ("integer", "bigint")
+    return True
+
+
+@pytest.mark.parametrize("table", LANDED)
+def test_a_landed_table_has_its_promised_columns(table: str, landing_columns: dict[str, list[str]]) -> None:
+    assert [name for name in LANDED[table].split() if name not in landing_columns.get(table, [])] == []
+
+
+@pytest.mark.parametrize("table", MODELLED)
+def test_a_modelled_table_has_its_promised_columns(table: str, project: DbtProject) -> None:
+    model = project.public().get(table)
+    assert model is not None, f"no public model makes {table}"
+    assert [name for name in MODELLED[table].split() if name not in model["columns"]] == []
+
+
+def test_the_name_of_a_column_tells_its_type(project: DbtProject) -> None:
+    found = [
+        f"{table}.{column['name']} is {column['data_type']}"
+        for table, model in project.public().items()
+        for column in model["columns"].values()
+        if not _type_family(column["name"], column["data_type"] or "")
+    ]
+    assert found == []
