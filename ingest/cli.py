@@ -106,7 +106,7 @@ def sample(force: bool) -> None:
 @click.option("--timezone", help="IANA zone of the dates, in place of the exchange's.")
 @click.option("--calendar", help="Calendar (exchange_calendars) of symbols not described yet.")
 @click.option(
-    "--asset-class", help="equity, etf, index, crypto, forex or future, of symbols not described yet."
+    "--asset-class", help="equity, etf, index, crypto, forex or futures, of symbols not described yet."
 )
 @click.option("--region", help="Region of symbols not described yet.")
 @click.option("--sector", help="Sector of symbols not described yet.")

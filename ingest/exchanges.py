@@ -22,8 +22,8 @@ class Exchange:
 
 _US = Exchange("America/New_York", "XNYS", "equity", "US", "US")
 _CRYPTO = Exchange("UTC", "24/7", "crypto", "GLOBAL")
-_CME = Exchange("America/Chicago", "CMES", "future", "US")
-_ICE = Exchange("America/New_York", "IEPA", "future", "US")
+_CME = Exchange("America/Chicago", "CMES", "futures", "US")
+_ICE = Exchange("America/New_York", "IEPA", "futures", "US")
 _FOREX = Exchange("America/New_York", "24/5", "forex", "GLOBAL")
 
 EXCHANGES: dict[str, Exchange] = {
@@ -31,7 +31,7 @@ EXCHANGES: dict[str, Exchange] = {
     **dict.fromkeys(("NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "BATS"), _US),
     **dict.fromkeys(("CME", "CME_MINI", "CBOT", "COMEX", "NYMEX"), _CME),
     **dict.fromkeys(("ICE", "ICEUS"), _ICE),
-    "EUREX": Exchange("Europe/Berlin", "XFRA", "future", "EU"),
+    "EUREX": Exchange("Europe/Berlin", "XFRA", "futures", "EU"),
     "NSE": Exchange("Asia/Kolkata", "XBOM", "equity", "IN", "IN"),
     **dict.fromkeys(("OANDA", "FOREX", "THINKMARKETS", "FX_IDC"), _FOREX),
 }

@@ -106,7 +106,7 @@ class Session:
 
 @contextmanager
 def open_session(
-    home: Home, *, holder: str, clock: Clock, say: Say, wait_seconds: float = 60.0
+    home: Home, *, holder: str, clock: Clock, say: Say, wait_seconds: float | None = None
 ) -> Iterator[Session]:
     """Hold the writer lock, make the tables, replay what a crash left in the landing, and give the session.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def rebuild(home: Home, *, say: Say, wait_seconds: float = 60.0) -> list[Outcome]:
+def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[Outcome]:
     """Replay every landed load into a new file, restore history, and rename it over the workbench.
 
     Raises `MissingLanding` without landed loads, and `WarehouseError` for a damaged landing file, for a

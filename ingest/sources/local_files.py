@@ -19,8 +19,8 @@ from ingest.exchanges import EXCHANGES, SYMBOL
 from ingest.loads import Outcome, Session, land_bars, land_metadata, symbols_without_metadata
 from ingest.sources.files import FileFormat, check_names, csv_header, format_of, require_column
 
-ASSET_TYPES = {"equity": "stock", "etf": "fund", "index": "index", "forex": "forex", "future": "futures"}
-ASSET_CLASSES = ("equity", "etf", "index", "crypto", "forex", "future")
+ASSET_TYPES = {"equity": "stock", "etf": "fund", "index": "index", "forex": "forex", "futures": "futures"}
+ASSET_CLASSES = ("equity", "etf", "index", "crypto", "forex", "futures")
 
 
 @dataclass(frozen=True)

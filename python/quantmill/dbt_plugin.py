@@ -8,14 +8,17 @@ from typing import Any
 
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
 
 from quantmill.errors import MissingLanding, QuantmillError, WarehouseError
 from quantmill.manifest.home import current_home, writer_lock
 from quantmill.publish import publish_prepare, publish_swap
 
-# Held until the process ends: dbt opens and closes its connection more than once in one build.
+# Held until the process ends: dbt opens and closes its connection more than once in one build. A refusal is final, too:
+# dbt asks again for every schema.
 _lock = ExitStack()
 _is_locked = False
+_refusal: QuantmillError | None = None
 
 
 def say(message: str) -> None:
@@ -28,21 +31,28 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Take the writer lock and make sure that the workbench is there and opens."""
-        global _is_locked  # noqa: PLW0603 - one lock per process, however often dbt makes a plugin
+        global _is_locked, _refusal  # noqa: PLW0603 - one lock per process, however often dbt makes a plugin
+        if _is_locked:
+            return
+        if _refusal is None:
+            try:
+                self._take_lock()
+                _is_locked = True
+                return
+            except QuantmillError as error:
+                _refusal = error
+        # dbt prints its own errors as one line and any other with its whole stack
+        raise DbtRuntimeError(f"{type(_refusal).__name__}: {_refusal}")
+
+    def _take_lock(self) -> None:
         home = current_home()
         if not home.workbench.is_file():
             raise MissingLanding(
                 f"{home.workbench} is not there: nothing has been landed yet",
                 remedy="run 'python -m ingest sample', or 'make rebuild' if landing files are there",
             )
-        if not _is_locked:
-            try:
-                _lock.enter_context(writer_lock(home, holder="dbt", say=say))
-                _is_locked = True
-                _require_readable(str(home.workbench))
-            except QuantmillError as error:
-                say(f"{type(error).__name__}: {error}")
-                raise
+        _lock.enter_context(writer_lock(home, holder="dbt", say=say))
+        _require_readable(str(home.workbench))
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Register the two file steps of the publication."""

@@ -80,13 +80,16 @@ def current_home() -> Home:
 
 @contextmanager
 def writer_lock(
-    home: Home, *, holder: str, wait_seconds: float = 60.0, say: Callable[[str], None] = print
+    home: Home, *, holder: str, wait_seconds: float | None = None, say: Callable[[str], None] = print
 ) -> Iterator[None]:
     """Hold the workbench's single writer lock, naming `holder` to whoever comes second.
 
-    A second writer says who holds the lock, waits up to `wait_seconds`, then raises `WarehouseLocked`. The
-    lock is an advisory lock of the operating system, so it ends with its process, however that ends.
+    A second writer says who holds the lock, waits up to `wait_seconds` (by default what the environment
+    variable `QUANTMILL_LOCK_WAIT` says, or 60), then raises `WarehouseLocked`. The lock is an advisory lock
+    of the operating system, so it ends with its process, however that ends.
     """
+    if wait_seconds is None:
+        wait_seconds = float(os.environ.get("QUANTMILL_LOCK_WAIT", "60"))
     home.lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
