@@ -28,7 +28,9 @@ class Build:
 def run(home: Home, *command: str, environment: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Build:
     """Run a Python command, or `dbt`, as a user would, with its state in `home`."""
     finished = subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *command[1:]] if command[0] == "dbt" else [sys.executable, *command],
+        [str(Path(sys.executable).with_name("dbt")), *command[1:]]
+        if command[0] == "dbt"
+        else [sys.executable, *command],
         cwd=cwd,
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("QUANTMILL_")},

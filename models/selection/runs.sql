@@ -30,7 +30,8 @@ final as (
         -- what it was asked
         settings,
 
-        -- hash of the last ledger record, written when the run is sealed
+        -- when it was opened, and the hash of its last ledger record once it is sealed
+        opened_at_utc,
         cast(null as varchar) as chain_head
 
     from calculated

@@ -153,7 +153,8 @@ def list_things(what: str) -> None:
         click.echo(line)
 
 
-@main.command()
+# a query may begin with a comment, which click would take for an option
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("query", required=False)
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True

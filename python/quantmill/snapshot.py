@@ -50,19 +50,12 @@ def rows(
 def find_run(
     connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None
 ) -> str:
-    """Return `run_id` if the snapshot holds it, else the run of `profile` that was sealed last.
+    """Return `run_id` if the snapshot holds it, else the newest run of `profile`.
 
     Raises `UsageError` naming the runs that are there.
     """
     known = connection.execute(
-        """
-        select runs.run_id, runs.profile
-        from selection.runs as runs
-        left join (
-            select run_id, max(recorded_at_utc) as sealed_at_utc from tournaments.audit_ledger group by run_id
-        ) as ledger on runs.run_id = ledger.run_id
-        order by ledger.sealed_at_utc desc, runs.run_id
-        """
+        "select run_id, profile from selection.runs order by opened_at_utc desc, run_id"
     ).fetchall()
     for found, its_profile in known:
         if found == run_id or (run_id is None and its_profile == profile):

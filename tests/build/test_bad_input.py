@@ -29,7 +29,10 @@ def test_a_build_without_landing_names_the_command_that_lands(new_home: Home) ->
 
 
 def test_an_unknown_profile_names_the_nearest_one(landed: Home) -> None:
-    for built in (dbt_build(landed, profile="sampel"), run(landed, "-m", "quantmill", "build", "--profile", "sampel")):
+    for built in (
+        dbt_build(landed, profile="sampel"),
+        run(landed, "-m", "quantmill", "build", "--profile", "sampel"),
+    ):
         assert built.code != 0
         assert "did you mean 'sample'?" in built.output
 
@@ -46,8 +49,9 @@ def test_a_misspelt_key_names_the_place_the_key_and_the_nearest_one(landed: Home
 def test_a_window_longer_than_the_history_fails_with_the_numbers(landed: Home) -> None:
     built = dbt_build(landed, windows__secular__train=20000)
     assert built.code != 0
-    assert "insufficient_history: window set secular needs 20020 sessions (train 20000 + test 20), the grid has 1511" in (
-        built.output
+    assert (
+        "insufficient_history: window set secular needs 20020 sessions (train 20000 + test 20), the grid has 1511"
+        in (built.output)
     )
 
 
@@ -55,11 +59,17 @@ def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Ho
     built = dbt_build(landed, universe__symbols=["NYSE:JPM"], lookback_sessions=420)
     assert built.code == 0, built.output
     run_id = ask(
-        landed, "select run_id from selection.run_settings where key = 'universe.symbols' and value = '[\"NYSE:JPM\"]'"
+        landed,
+        "select run_id from selection.run_settings where key = 'universe.symbols' and value = '[\"NYSE:JPM\"]'",
     )[0][0]
     weights = ask(landed, "select distinct weight from tournaments.atom_weights where run_id = ?", run_id)
     assert weights == [(1.0,)]
-    codes = {row[0] for row in ask(landed, "select distinct code from tournaments.allocation_events where run_id = ?", run_id)}
+    codes = {
+        row[0]
+        for row in ask(
+            landed, "select distinct code from tournaments.allocation_events where run_id = ?", run_id
+        )
+    }
     assert "CAP_RELAXED" in codes
 
 

@@ -34,7 +34,10 @@ def home(make_home: Callable[[str], Home]) -> Home:
 
 
 def sealed(home: Home) -> list[str]:
-    return [row[0] for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")]
+    return [
+        row[0]
+        for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")
+    ]
 
 
 def test_a_changed_setting_gives_a_second_run_beside_the_first(home: Home) -> None:
@@ -75,7 +78,9 @@ def test_a_partial_build_does_not_publish(home: Home) -> None:
     assert home.snapshot.stat() == before
 
 
-def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home: Home, tmp_path: Path) -> None:
+def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(
+    home: Home, tmp_path: Path
+) -> None:
     before = home.snapshot.stat()
     project = copy_of_project(tmp_path)
     (project / "tests" / "dbt" / "planted.sql").write_text("select 1 as planted", encoding="utf-8")
@@ -92,7 +97,9 @@ def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home) -> None
     built = dbt_build(home, **SHORT, seed=77)
     assert built.code == 0, built.output
     with duckdb.connect(str(home.workbench), read_only=True) as connection:
-        assert connection.execute("select count(*) from selection.runs where status = 'failed'").fetchall() in ([(0,)], [(1,)])
+        assert connection.execute(
+            "select count(*) from selection.runs where status = 'failed'"
+        ).fetchall() in ([(0,)], [(1,)])
     assert ask(home, "select count(*) from selection.runs where status <> 'sealed'") == [(0,)]
 
 
@@ -115,7 +122,11 @@ def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) ->
     assert started.name in sealed(home)
     actions = [
         row[0]
-        for row in ask(home, "select action from tournaments.audit_ledger where run_id = ? order by sequence", started.name)
+        for row in ask(
+            home,
+            "select action from tournaments.audit_ledger where run_id = ? order by sequence",
+            started.name,
+        )
     ]
     assert actions[0] == "GENESIS"
     assert "RESUME" in actions
@@ -139,7 +150,9 @@ def wait_for_new_ledger(home: Home, known: set[Path], process: subprocess.Popen[
 def test_an_altered_value_in_the_warehouse_is_found(home: Home) -> None:
     copy = published_copy(home, "altered")
     with duckdb.connect(str(copy.snapshot)) as connection:
-        connection.execute("update tournaments.target_weights set net_weight = net_weight + 1e-12 where window_index = 3")
+        connection.execute(
+            "update tournaments.target_weights set net_weight = net_weight + 1e-12 where window_index = 3"
+        )
     verified = run(copy, "-m", "quantmill", "ledger-verify")
     assert verified.code == 6
     assert "tournaments.target_weights" in verified.output
@@ -171,12 +184,17 @@ def test_a_lost_ledger_file_is_exported_byte_for_byte(home: Home) -> None:
 
 def test_a_sealed_run_whose_rows_were_changed_stops_the_next_build(home: Home, tmp_path: Path) -> None:
     with duckdb.connect(str(home.workbench)) as connection:
-        run_id = connection.execute("select max(run_id) from selection.runs where status = 'sealed'").fetchall()[0][0]
+        run_id = connection.execute(
+            "select max(run_id) from selection.runs where status = 'sealed'"
+        ).fetchall()[0][0]
         settings = json.loads(
-            connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[0][0]
+            connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[
+                0
+            ][0]
         )
         connection.execute(
-            "update tournaments.portfolio_returns set nav = nav * 2 where run_id = ? and window_index = 1", [run_id]
+            "update tournaments.portfolio_returns set nav = nav * 2 where run_id = ? and window_index = 1",
+            [run_id],
         )
     changed = {"allocation__cluster_cap": settings["allocation"]["cluster_cap"], "seed": settings["seed"]}
     built = dbt_build(home, **SHORT, **changed)
@@ -200,7 +218,9 @@ def test_rebuilding_a_corrupt_workbench_keeps_raw_rows_and_history(home: Home) -
     assert rebuilt.code == 0, rebuilt.output
     with duckdb.connect(str(home.workbench), read_only=True) as connection:
         assert connection.execute("select count(*), sum(close) from raw.bars").fetchall() == bars
-        kept = connection.execute("select run_id from selection.runs where status = 'sealed' order by 1").fetchall()
+        kept = connection.execute(
+            "select run_id from selection.runs where status = 'sealed' order by 1"
+        ).fetchall()
     assert [row[0] for row in kept] == runs
     built = dbt_build(home, **SHORT)
     assert built.code == 0, built.output
@@ -233,7 +253,13 @@ def copy_of_project(folder: Path) -> Path:
 
 def run_in(project: Path, home: Home, variables: dict[str, object]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "build", "--vars", json.dumps(variables)],
+        [
+            str(Path(sys.executable).with_name("dbt")),
+            "--no-use-colors",
+            "build",
+            "--vars",
+            json.dumps(variables),
+        ],
         cwd=project,
         env=environment(home),
         capture_output=True,

@@ -13,7 +13,8 @@ from support import ask, dbt_build, run
 
 def test_sample_has_the_windows_and_the_grid_of_its_profile(sample_home: Home) -> None:
     windows = ask(
-        sample_home, "select count(*), min(decision_date)::varchar, max(test_end_date)::varchar from selection.windows"
+        sample_home,
+        "select count(*), min(decision_date)::varchar, max(test_end_date)::varchar from selection.windows",
     )
     assert windows[0][0] == 62
     sessions = ask(
@@ -180,14 +181,17 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
 
 
 def test_winners_are_the_whole_pool_under_baseline(sample_home: Home) -> None:
-    assert ask(sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel") == [
-        (20, 20, False)
-    ]
+    assert ask(
+        sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel"
+    ) == [(20, 20, False)]
 
 
 def test_settings_carry_the_layer_they_came_from(sample_home: Home) -> None:
     layers = dict(
-        ask(sample_home, "select key, source_layer from selection.run_settings where key in ('as_of', 'seed', 'universe.logic')")
+        ask(
+            sample_home,
+            "select key, source_layer from selection.run_settings where key in ('as_of', 'seed', 'universe.logic')",
+        )
     )
     assert layers == {"as_of": "profile", "seed": "defaults", "universe.logic": "universe"}
 
@@ -207,7 +211,11 @@ def test_the_ledger_verifies_and_its_seal_covers_every_table_of_the_run(sample_h
             """,
         )
     }
-    assert sealed == set(TABLE_KEYS) == with_run - {"selection.runs", "tournaments.audit_ledger"}
+    assert (
+        sealed
+        == set(TABLE_KEYS)
+        == with_run - {"selection.runs", "selection.latest_runs", "tournaments.audit_ledger"}
+    )
 
 
 def test_every_public_table_and_column_has_a_comment_in_the_published_snapshot(sample_home: Home) -> None:

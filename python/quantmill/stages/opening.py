@@ -105,6 +105,7 @@ def open_run(
             "code_hash": [code],
             "universe_basis": [settings.universe.basis],
             "settings": [canonical_json(settings.model_dump(mode="json"))],
+            "opened_at_utc": [now().replace(tzinfo=None)],
             "is_sealed": [run_id in sealed],
         },
         schema=pa.schema(
@@ -121,6 +122,7 @@ def open_run(
                 ("code_hash", pa.string()),
                 ("universe_basis", pa.string()),
                 ("settings", pa.string()),
+                ("opened_at_utc", pa.timestamp("us")),
                 ("is_sealed", pa.bool_()),
             ]
         ),

@@ -1,0 +1,61 @@
+"""The README and the other documents tell the truth: their queries run, and their answers are the real ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+from quantmill.listing import answer
+from quantmill.manifest.home import Home
+from support import ROOT
+
+BLOCK = re.compile(
+    r"\*\*\d\. (?P<question>[^\n]+)\*\*\n\n```sql\n(?P<query>.+?)\n```\n\n(?P<answer>(?:\|[^\n]*\n?)+)", re.S
+)
+EXAMPLES = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
+
+
+def test_the_readme_has_five_questions() -> None:
+    assert len(EXAMPLES) == 5
+
+
+@pytest.mark.parametrize(
+    ("question", "query", "shown"), EXAMPLES, ids=[example[0][:40] for example in EXAMPLES]
+)
+def test_a_question_of_the_readme_has_the_answer_it_shows(
+    question: str, query: str, shown: str, sample_home: Home
+) -> None:
+    assert answer(sample_home, query, "table").strip() == shown.strip()
+
+
+@pytest.mark.parametrize(
+    ("question", "query"), [example[:2] for example in EXAMPLES], ids=lambda text: text[:40]
+)
+def test_a_question_of_the_readme_is_a_file_in_analyses(question: str, query: str) -> None:
+    files = {path.read_text(encoding="utf-8").strip() for path in (ROOT / "analyses").glob("*.sql")}
+    assert f"-- {question}\n{query}" in files
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_queries_of_a_document_run(path: Path, sample_home: Home) -> None:
+    blocks = re.findall(r"```sql\n(.+?)\n```", path.read_text(encoding="utf-8"), re.S)
+    with duckdb.connect(str(sample_home.snapshot), read_only=True) as connection:
+        for block in blocks:
+            for query in re.split(r"\n(?=select )|\n\n", re.sub(r"^--.*\n", "", block, flags=re.M)):
+                connection.execute(query).fetchall()
+
+
+def test_the_links_of_the_documents_lead_somewhere() -> None:
+    for path in (ROOT / "README.md", *DOCUMENTS):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_commands_that_the_readme_names_are_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for path in (ROOT / "README.md", *DOCUMENTS):
+        for named in re.findall(r"`?make ([a-z-]+)", path.read_text(encoding="utf-8")):
+            assert named in targets or named in ("the", "again"), f"{path.name} names make {named}"
