@@ -11,6 +11,9 @@ final as (
         calculated.run_id,
         calculated.profile,
         calculated.as_of_utc,
+        calculated.settings_hash,
+        calculated.snapshot_hash,
+        calculated.code_hash,
         calculated.is_sealed
     from calculated
     inner join {{ ref('runs') }} as runs on calculated.run_id = runs.run_id

@@ -132,6 +132,21 @@ def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) ->
     assert "RESUME" in actions
     assert actions[-1] == "SEAL"
     assert run(home, "-m", "quantmill", "ledger-verify", started.name).code == 0
+    assert not (started / "cells").exists()
+
+
+def test_a_resumed_run_has_the_rows_of_an_uninterrupted_one(home: Home, make_home: Callable[[str], Home]) -> None:
+    whole = make_home("uninterrupted")
+    assert ingest(whole, "sample").code == 0
+    built = dbt_build(whole, **SHORT, seed=78)
+    assert built.code == 0, built.output
+    run_id = sealed(whole)[0]
+
+    def hashes(of: Home) -> dict[str, object]:
+        data = ask(of, "select data from tournaments.audit_ledger where run_id = ? and action = 'SEAL'", run_id)
+        return json.loads(data[-1][0])["tables"]
+
+    assert hashes(home) == hashes(whole)
 
 
 def wait_for_new_ledger(home: Home, known: set[Path], process: subprocess.Popen[bytes]) -> Path:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -266,23 +266,13 @@ def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageErro
 
 
 def _siblings(path: list[str]) -> list[str]:
-    """Return the valid keys of the record at `path`."""
-    record: Any = Settings
+    """Return the valid keys of the record at `path`; a mapping of records is passed through by its own key."""
+    kind: Any = Settings
     for part in path:
-        if (
-            not (isinstance(record, type) and issubclass(record, BaseModel))
-            or part not in record.model_fields
-        ):
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        elif isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+            kind = kind.model_fields[part].annotation
+        else:
             return []
-        annotation = record.model_fields[part].annotation
-        record = next(
-            (
-                found
-                for found in (annotation, *getattr(annotation, "__args__", ()))
-                if isinstance(found, type) and issubclass(found, BaseModel)
-            ),
-            None,
-        )
-    if isinstance(record, type) and issubclass(record, BaseModel):
-        return sorted(record.model_fields)
-    return []
+    return sorted(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

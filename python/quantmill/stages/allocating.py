@@ -60,6 +60,8 @@ def allocate_run(
 
     The arguments are DuckDB relations of the models of the same names. No rows for a sealed run.
     """
+    import pyarrow as pa
+
     context = read_context(current_run, settings)
     if context.is_sealed:
         return _table(context.run_id, [])
@@ -72,7 +74,7 @@ def allocate_run(
     _record_selection(ledger, context, candidates, decisions, chosen)
     panel = _Panel.read(context, grid, streams)
     market = _market_symbols(context, returns)
-    solved: list[Solved] = []
+    tables = [_table(context.run_id, [])]
     estimates: dict[tuple[str, str], Any] = {}
     for config in plan_configs(context.settings):
         own_windows = [row for row in window_rows if row["window_set"] == config["window_set"]]
@@ -91,16 +93,22 @@ def allocate_run(
                 for row in own_windows
             ],
         )
-        if config["is_baseline"]:
-            found = _baseline(context, config, own_windows, pool, chosen, market)
-        else:
-            found = _optimized(context, config, own_windows, chosen, panel, estimates)
+
+        def solve(config: dict[str, Any] = config, own: list[dict[str, Any]] = own_windows) -> pa.Table:
+            if config["is_baseline"]:
+                return _table(context.run_id, _baseline(context, config, own, pool, chosen, market))
+            return _table(context.run_id, _optimized(context, config, own, chosen, panel, estimates))
+
+        table, is_reused = context.cells.finished("allocate", config, solve)
         ledger.outcomes(
             "backtest_optimize",
-            [_outcome(own, intent) for own, intent in zip(found, contexts, strict=True)],
+            [
+                _outcome(row, intent, is_reused)
+                for row, intent in zip(table.to_pylist(), contexts, strict=True)
+            ],
         )
-        solved += found
-    return _table(context.run_id, solved)
+        tables.append(table)
+    return pa.concat_tables(tables)
 
 
 def _record_selection(
@@ -357,32 +365,34 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _outcome(solved: Solved, intent: dict[str, Any]) -> Outcome:
+def _outcome(row: dict[str, Any], intent: dict[str, Any], is_reused: bool) -> Outcome:
+    """Return the ledger's answer for one row of the table; a reused one was solved before an interruption."""
     import pyarrow as pa
 
+    targets = row["targets"]
     weights = pa.table(
         {
-            "symbol": pa.array([row[0] for row in solved.targets], pa.string()),
-            "net_weight": pa.array([row[1] for row in solved.targets], pa.float64()),
+            "symbol": pa.array([target["symbol"] for target in targets], pa.string()),
+            "net_weight": pa.array([target["net_weight"] for target in targets], pa.float64()),
         }
     )
-    status = "success"
-    if solved.status in ("infeasible", "error"):
-        status = "error" if solved.status == "error" else "empty"
     return Outcome(
         context=intent,
-        status=status,
+        status={"infeasible": "empty", "error": "error"}.get(row["status"], "success"),
         outcome={
-            "status": solved.status,
-            "reason": solved.fallback_reason,
-            "cash": decimal_text(solved.cash),
+            "status": row["status"],
+            "reason": row["fallback_reason"],
+            "cash": decimal_text(row["cash"]),
+            "is_reused": is_reused,
         },
         output_hashes={
             "weights": frame_hash(weights, {"symbol": "VARCHAR", "net_weight": "DOUBLE"}, ["symbol"])
         },
         data={
-            "weights": {row[0]: decimal_text(row[1]) for row in solved.targets},
-            "solvers": [{"step": row[1], "solver": row[2], "status": row[3]} for row in solved.attempts],
+            "weights": {target["symbol"]: decimal_text(target["net_weight"]) for target in targets},
+            "solvers": [
+                {name: tried[name] for name in ("step", "solver", "status")} for tried in row["attempts"]
+            ],
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from quantmill.ledger_file import LedgerFile
 from quantmill.manifest.compose import settings_from_rows
 from quantmill.manifest.home import Home, current_home
 from quantmill.manifest.settings import Settings
+from quantmill.stages.cells import CellStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +37,16 @@ class RunContext:
     is_sealed: bool
     settings: Settings
     home: Home
+    inputs: Mapping[str, str]
 
     @property
     def ledger_path(self) -> Path:
         return ledger_path(self.home, self.run_id)
+
+    @property
+    def cells(self) -> CellStore:
+        """The finished pieces of the run."""
+        return CellStore(self.home.runs / self.run_id / "cells", self.inputs)
 
     def ledger(self) -> LedgerFile:
         """Return the run's ledger, open for appending."""
@@ -70,6 +78,7 @@ def read_context(current_run: Any, settings: Any) -> RunContext:
         is_sealed=row["is_sealed"],
         settings=settings_from_rows(values),
         home=current_home(),
+        inputs={name: row[name] for name in ("settings_hash", "snapshot_hash", "code_hash")},
     )
 
 

@@ -59,6 +59,7 @@ def seal_run(*, current_run: Any, settings: Any, tables: Mapping[str, Any]) -> p
         return ledger_table([])
     ledger = context.ledger()
     ledger.seal(digests)
+    context.cells.forget()
     return ledger_table([read_record(line) for line in ledger.lines()])
 
 

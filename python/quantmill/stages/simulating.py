@@ -46,6 +46,8 @@ def simulate_run(
     The arguments are DuckDB relations of the models of the same names. A cell that cannot be simulated is a
     row with status `error`; the others go on. No rows for a sealed run.
     """
+    import pyarrow as pa
+
     context = read_context(current_run, settings)
     if context.is_sealed:
         return _table(context.run_id, [], _Panel(np.array([], dtype="datetime64[D]"), [], np.empty((0, 0))))
@@ -71,14 +73,17 @@ def simulate_run(
             for cell in cells
         ],
     )
-    simulated = [
-        _simulate_cell(context, cell, window_rows, weights[cell["config_id"]], panel) for cell in cells
-    ]
-    ledger.outcomes(
-        "backtest_simulate",
-        [_outcome(result, intent, panel) for result, intent in zip(simulated, intents, strict=True)],
-    )
-    return _table(context.run_id, simulated, panel)
+    tables = [_table(context.run_id, [], panel)]
+    for cell, intent in zip(cells, intents, strict=True):
+
+        def simulate_one(cell: dict[str, Any] = cell) -> pa.Table:
+            result = _simulate_cell(context, cell, window_rows, weights[cell["config_id"]], panel)
+            return _table(context.run_id, [result], panel)
+
+        table, is_reused = context.cells.finished("simulate", cell, simulate_one)
+        ledger.outcomes("backtest_simulate", [_outcome(table, intent, is_reused)])
+        tables.append(table)
+    return pa.concat_tables(tables)
 
 
 def _read_panel(context: RunContext, grid: Any, returns: Any, symbols: list[str]) -> _Panel:
@@ -151,27 +156,25 @@ def _simulate_cell(
     return _Simulated(cell, path, path.status, path.reason or None)
 
 
-def _outcome(result: _Simulated, intent: dict[str, Any], panel: _Panel) -> Outcome:
+def _outcome(table: pa.Table, intent: dict[str, Any], is_reused: bool) -> Outcome:
+    """Return the ledger's answer for a cell's table of one row; a reused one is from before an interruption."""
     import pyarrow as pa
 
-    if result.path is None or not result.path.row.size:
-        return Outcome(
-            context=intent, status="error", outcome={"status": result.status, "reason": result.reason}
-        )
-    path = result.path
-    days = pa.table(
-        {"session_date": panel.sessions[path.row], "net_return": path.net_return, "nav": path.nav}
-    )
+    status, reason = table["status"][0].as_py(), table["reason"][0].as_py()
+    outcome = {"status": status, "reason": reason, "is_reused": is_reused}
+    records = table["days"].combine_chunks().flatten()
+    if not len(records):
+        return Outcome(context=intent, status="error", outcome=outcome)
     types = {"session_date": "DATE", "net_return": "DOUBLE", "nav": "DOUBLE"}
+    days = pa.table({name: records.field(name) for name in types})
     return Outcome(
         context=intent,
-        status="empty" if result.status == "empty" else "success",
+        status="empty" if status == "empty" else "success",
         outcome={
-            "status": result.status,
-            "reason": result.reason,
-            "session_count": int(path.row.size),
-            "trade_count": int(path.trades.row.size),
-            "nav_end": decimal_text(float(path.nav[-1])),
+            **outcome,
+            "session_count": days.num_rows,
+            "trade_count": len(table["trades"].combine_chunks().flatten()),
+            "nav_end": decimal_text(days["nav"][-1].as_py()),
         },
         output_hashes={"days": frame_hash(days, types, ["session_date"])},
     )

@@ -1,0 +1,133 @@
+"""The manifest is composed by layers and validated strictly."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quantmill.errors import BadValue, QuantmillError, UnknownKey, UnknownProfile, UsageError
+from quantmill.manifest.compose import list_profiles, resolve, settings_from_rows
+from support import ROOT
+
+MANIFEST = ROOT / "manifest"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A copy of the manifest that a test may add profiles to."""
+    return Path(shutil.copytree(MANIFEST, tmp_path / "manifest"))
+
+
+def sample(**overrides: Any) -> Any:
+    settings = {key.replace("__", "."): value for key, value in overrides.items()}
+    return resolve(MANIFEST, "sample", overrides=settings, environment={})
+
+
+def test_sample_is_what_its_specification_says() -> None:
+    settings = sample().settings
+    assert settings.as_of.isoformat() == "2022-12-28T22:00:00+00:00"
+    assert settings.lookback_sessions == 1511
+    assert settings.matrix.window_sets == ("secular",)
+    assert (settings.windows["secular"].train, settings.windows["secular"].test, settings.windows["secular"].step) == (
+        252, 20, 20,
+    )  # fmt: skip
+    assert (settings.bars.kind, settings.bars.volume) == ("close_only", "absent")
+    assert settings.universe.basis == "static"
+    assert len(settings.universe.symbols) == 20
+    assert {settings.universe.logic, settings.universe.direction} == {"buy_hold", "LONG"}
+    assert len(settings.universe.landed_only) == 5
+    assert settings.benchmarks == ("SP:SPX",)
+    assert "price index" in settings.benchmark_note
+    assert settings.selection.history_floor == 252
+    assert (settings.selection.top_n, settings.selection.entropy_max) == (3, 0.999)
+    assert (settings.selection.efficiency_min, settings.selection.min_momentum) == (0.01, -0.20)
+    assert set(settings.selection.inert_vetoes) == {"ADV_MISSING", "ECI_HIGH", "SPREAD_WIDE", "RANDOM_WALK"}
+    assert settings.required_simulators == ("custom",)
+    assert settings.tier == "smoke"
+    assert settings.allocation.cap_policy == "relax"
+    assert settings.matrix.cost_models == ("std_6bp", "gross")
+    assert settings.cost_models["std_6bp"].rate == pytest.approx(0.0006)
+    assert settings.cost_models["gross"].rate == settings.cost_models["gross"].borrow_annual == 0
+
+
+def test_the_rows_of_a_run_give_its_settings_back() -> None:
+    resolved = sample()
+    assert settings_from_rows({row.key: row.value for row in resolved.rows}) == resolved.settings
+
+
+def test_the_command_line_stands_above_the_environment_and_that_above_the_profile() -> None:
+    environment = {"QUANTMILL_SET_ALLOCATION__CLUSTER_CAP": "0.2", "QUANTMILL_SET_SEED": "3", "QUANTMILL_HOME": "x"}
+    resolved = resolve(MANIFEST, "sample", overrides={"seed": 4}, environment=environment)
+    layers = {row.key: (row.value, row.source_layer) for row in resolved.rows}
+    assert layers["seed"] == ("4", "command_line")
+    assert layers["allocation.cluster_cap"] == ("0.2", "environment")
+    assert layers["allocation.cap_policy"] == ('"relax"', "profile")
+    assert layers["universe.basis"] == ('"static"', "universe")
+    assert layers["allocation.asset_cap"] == ("0.25", "defaults")
+
+
+def test_a_profile_extends_another_and_an_alias_stands_for_one(manifest: Path) -> None:
+    (manifest / "profiles" / "tight.yml").write_text("extends: sample\nallocation: {cluster_cap: 0.1}\n")
+    (manifest / "profiles" / "other.yml").write_text("alias: tight\n")
+    settings = resolve(manifest, "other", overrides={}, environment={}).settings
+    assert settings.profile == "other"
+    assert settings.allocation.cluster_cap == 0.1
+    assert settings.lookback_sessions == 1511
+
+
+def test_profiles_that_extend_each_other_in_a_circle_are_named(manifest: Path) -> None:
+    (manifest / "profiles" / "a.yml").write_text("extends: b\n")
+    (manifest / "profiles" / "b.yml").write_text("extends: a\n")
+    with pytest.raises(UsageError, match="a → b → a"):
+        resolve(manifest, "a", overrides={}, environment={})
+
+
+def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path) -> None:
+    (manifest / "profiles" / "odd.yml").write_text("extends: sample\nallocation: {clustr_cap: 0.1}\n")
+    with pytest.raises(UnknownKey) as caught:
+        resolve(manifest, "odd", overrides={}, environment={})
+    message = str(caught.value)
+    assert "manifest/profiles/odd.yml" in message
+    assert "'allocation.clustr_cap'" in message
+    assert "did you mean 'allocation.cluster_cap'?" in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "words"),
+    [
+        ("alocation.cluster_cap", 0.1, UnknownKey, "did you mean 'allocation'?"),
+        ("windows.secular.tain", 9, UnknownKey, "did you mean 'windows.secular.train'?"),
+        ("allocation.cluster_cap", "much", BadValue, "'allocation.cluster_cap' is 'much'"),
+        ("allocation.cluster_cap", 1.5, BadValue, "less than or equal to 1"),
+        ("lookback_sessions", 0, BadValue, "greater than or equal to 1"),
+        ("matrix.engines", ["magic"], BadValue, "'custom'"),
+        ("matrix.window_sets", ["weekly"], BadValue, "but windows has secular"),
+        ("matrix.cost_models", ["free"], BadValue, "but cost_models has gross"),
+        ("headline.risk_profile", "hrp", BadValue, "not in matrix.risk_profiles"),
+        ("universe.symbols", ["AAPL'; drop table x"], BadValue, "pattern"),
+        ("universe.symbols", [], BadValue, "at least 1 item"),
+        ("as_of", "2022-12-28T22:00:00", BadValue, "no time zone"),
+        ("windows.secular.step", 30, BadValue, "would belong to no window"),
+        ("seed.deeper", 1, QuantmillError, "seed"),
+    ],
+)
+def test_a_bad_override_is_an_error_that_names_it(key: str, value: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error) as caught:
+        resolve(MANIFEST, "sample", overrides={key: value}, environment={})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sampel", "../sample", "sample.yml", ""])
+def test_an_unknown_profile_names_those_that_are_there(name: str) -> None:
+    with pytest.raises(UnknownProfile, match="sample"):
+        resolve(MANIFEST, name, overrides={}, environment={})
+
+
+def test_broken_yaml_is_an_error_that_names_the_file(manifest: Path) -> None:
+    (manifest / "profiles" / "broken.yml").write_text("a: [1\n")
+    with pytest.raises(BadValue, match=r"profiles/broken\.yml is not valid YAML"):
+        resolve(manifest, "broken", overrides={}, environment={})
+    assert "broken" in list_profiles(manifest)
