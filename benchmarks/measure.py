@@ -47,7 +47,9 @@ class Figure:
         """Return the figure as a row of the table."""
         scale, unit = (1000.0, "ms") if statistics.median(self.seconds) < 0.2 else (1.0, "s")
         low, middle, high = (scale * f(self.seconds) for f in (min, statistics.median, max))
-        return f"| {self.name} | {self.budget} | **{middle:.3g} {unit}** | {low:.3g} to {high:.3g} {unit} | {self.note} |"
+        return (
+            f"| {self.name} | {self.budget} | **{middle:.3g} {unit}** | {low:.3g} to {high:.3g} {unit} | {self.note} |"
+        )
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -121,12 +123,8 @@ def measure_import() -> Figure:
     seconds = []
     for _ in range(5):
         bare = timed([sys.executable, "-c", "pass"], dict(os.environ))[0]
-        seconds.append(
-            max(timed([sys.executable, "-c", "import quantmill"], dict(os.environ))[0] - bare, 0.0)
-        )
-    return Figure(
-        "`import quantmill`", "0.3 s", seconds, "over an empty process; loads none of the heavy libraries"
-    )
+        seconds.append(max(timed([sys.executable, "-c", "import quantmill"], dict(os.environ))[0] - bare, 0.0))
+    return Figure("`import quantmill`", "0.3 s", seconds, "over an empty process; loads none of the heavy libraries")
 
 
 def functions() -> None:

@@ -95,9 +95,7 @@ def read_payload(connection: duckdb.DuckDBPyConnection, path: Path, request: Map
     try:
         if request["format"] == "parquet":
             connection.execute(f"create temp table file_rows as select * from read_parquet({sql_path(path)})")
-            connection.execute(
-                "create temp table torn_lines (line bigint, error_message varchar, csv_line varchar)"
-            )
+            connection.execute("create temp table torn_lines (line bigint, error_message varchar, csv_line varchar)")
             return
         columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in request["columns"])
         connection.execute(f"""
@@ -487,9 +485,7 @@ def insert_quarantine(
     now = detected_at.astimezone(UTC).replace(tzinfo=None)
     if request["layout"] == "wide":
         time = quoted(request["time_column"])
-        cells = " ".join(
-            f"when {_text(column)} then rows.{quoted(column)}::varchar" for column in request["symbols"]
-        )
+        cells = " ".join(f"when {_text(column)} then rows.{quoted(column)}::varchar" for column in request["symbols"])
         payload = f'to_json({{"row": fated.row_number, {time}: rows.{time}::varchar, '
         payload += f'"column": fated.name, "value": case fated.name {cells} end}})'
         rows = "temp.file_rows"

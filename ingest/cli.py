@@ -47,9 +47,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--force", is_flag=True, help="Read and judge the payloads again even if they were landed before."
-)
+@click.option("--force", is_flag=True, help="Read and judge the payloads again even if they were landed before.")
 def sample(force: bool) -> None:
     """Land the real prices that ship inside skfolio: 20 US stocks, the S&P 500 index, five factor funds."""
     say = _voice()
@@ -85,9 +83,7 @@ def sample(force: bool) -> None:
     help="CSV name,symbol: what a name in the file stands for.",
 )
 @click.option("--date-column", help="Column of session dates, in the exchange's time zone.")
-@click.option(
-    "--time-column", help="Column of opening times in UTC: text, or epoch s, ms or us (told by magnitude)."
-)
+@click.option("--time-column", help="Column of opening times in UTC: text, or epoch s, ms or us (told by magnitude).")
 @click.option(
     "--map",
     "mapping",
@@ -105,9 +101,7 @@ def sample(force: bool) -> None:
 @click.option("--delimiter", default=",", show_default=True, help="Separator of a CSV.")
 @click.option("--timezone", help="IANA zone of the dates, in place of the exchange's.")
 @click.option("--calendar", help="Calendar (exchange_calendars) of symbols not described yet.")
-@click.option(
-    "--asset-class", help="equity, etf, index, crypto, forex or futures, of symbols not described yet."
-)
+@click.option("--asset-class", help="equity, etf, index, crypto, forex or futures, of symbols not described yet.")
 @click.option("--region", help="Region of symbols not described yet.")
 @click.option("--sector", help="Sector of symbols not described yet.")
 @click.option("--base", help="Base currency of symbols not described yet.")

@@ -244,9 +244,7 @@ def store(workbench: Workbench, landing: Landing, load: Load, *, is_judged: bool
             return _store_once(workbench.connection, landing, load, is_judged=False)
 
 
-def _store_once(
-    connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool
-) -> Outcome:
+def _store_once(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool) -> Outcome:
     done = stored_outcome(connection, load.load_id)
     if done is not None:
         return done
@@ -557,9 +555,7 @@ def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, lo
 
 def symbols_without_metadata(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> list[str]:
     """Return those of `symbols` that no landed metadata describes, in order."""
-    known = {
-        row[0] for row in connection.execute("select distinct symbol from raw.symbol_metadata").fetchall()
-    }
+    known = {row[0] for row in connection.execute("select distinct symbol from raw.symbol_metadata").fetchall()}
     return [symbol for symbol in symbols if symbol not in known]
 
 
@@ -582,9 +578,7 @@ def take_snapshot(connection: duckdb.DuckDBPyConnection) -> str | None:
         return None
     content = digest("".join(f"{asked} {payload}\n" for _, asked, payload, _ in loads).encode())
     snapshot_id = f"{load_id.split('-')[0]}-{content[:8]}"
-    connection.execute(
-        "insert into ops.snapshots values (?, ?, ?, ?)", [snapshot_id, load_id, content, finished_at]
-    )
+    connection.execute("insert into ops.snapshots values (?, ?, ?, ?)", [snapshot_id, load_id, content, finished_at])
     return snapshot_id
 
 
@@ -592,8 +586,4 @@ def describe(outcome: Outcome) -> str:
     """Return one line of counts for people."""
     line = f"{outcome.status}, {outcome.rows_received:,} rows: {outcome.rows_new:,} new"
     line += f", {outcome.rows_identical:,} identical, {outcome.rows_superseding:,} superseding"
-    return (
-        line
-        + f", {outcome.rows_quarantined:,} quarantined"
-        + (f" ({outcome.error})" if outcome.error else "")
-    )
+    return line + f", {outcome.rows_quarantined:,} quarantined" + (f" ({outcome.error})" if outcome.error else "")

@@ -46,9 +46,7 @@ def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[
             create_tables(workbench.connection)
             for number, load in enumerate(loads):
                 outcomes.append(store(workbench, landing, load))
-                is_last_of_command = (
-                    number + 1 == len(loads) or loads[number + 1].command_id != load.command_id
-                )
+                is_last_of_command = number + 1 == len(loads) or loads[number + 1].command_id != load.command_id
                 if is_last_of_command:
                     take_snapshot(workbench.connection)
             say(f"replayed {len(loads)} loads")
@@ -118,9 +116,7 @@ def _restore_history(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> l
             target = f"{quoted(schema)}.{quoted(name)}"
             connection.execute(f"create schema if not exists {quoted(schema)}")
             connection.execute(statement)
-            count = connection.execute(
-                f"insert into {target} by name select * from published.{target}"
-            ).fetchone()
+            count = connection.execute(f"insert into {target} by name select * from published.{target}").fetchone()
             if comment is not None:
                 connection.execute(f"comment on table {target} is {text(comment)}")
             columns = connection.execute(

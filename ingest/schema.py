@@ -41,9 +41,7 @@ TABLES: tuple[Table, ...] = (
         "rows_received = rows_new + rows_identical + rows_superseding + rows_quarantined.",
         (
             Column("load_id", "VARCHAR NOT NULL", "time-ordered id: UTC stamp and 8 hex digits"),
-            Column(
-                "kind", "VARCHAR NOT NULL", "bars, symbol_metadata, scan, execution_limits, vendor_features"
-            ),
+            Column("kind", "VARCHAR NOT NULL", "bars, symbol_metadata, scan, execution_limits, vendor_features"),
             Column("source", "VARCHAR NOT NULL", "who the payload came from"),
             Column(
                 "status",
@@ -59,9 +57,7 @@ TABLES: tuple[Table, ...] = (
                 "BIGINT NOT NULL",
                 "rows equal to the stored value, or repeated in the payload",
             ),
-            Column(
-                "rows_superseding", "BIGINT NOT NULL", "rows stored beside an older value of the same key"
-            ),
+            Column("rows_superseding", "BIGINT NOT NULL", "rows stored beside an older value of the same key"),
             Column("rows_quarantined", "BIGINT NOT NULL", "rows kept in raw.quarantine only"),
             Column("started_at_utc", "TIMESTAMP NOT NULL", "start of the attempt, UTC"),
             Column("finished_at_utc", "TIMESTAMP NOT NULL", "when the payload was safe in the landing, UTC"),
@@ -100,9 +96,7 @@ TABLES: tuple[Table, ...] = (
             Column("low", "DOUBLE", "lowest price; NULL where the source has closes only"),
             Column("close", "DOUBLE NOT NULL", "last price"),
             Column("volume", "DOUBLE", "traded units of the base; NULL where the source has none"),
-            Column(
-                "quote_volume", "DOUBLE", "traded value in the quote currency; NULL where the source has none"
-            ),
+            Column("quote_volume", "DOUBLE", "traded value in the quote currency; NULL where the source has none"),
             Column("is_final", "BOOLEAN NOT NULL", "the bar was over when it was received"),
             Column("received_at_utc", "TIMESTAMP NOT NULL", "when the payload was received, UTC"),
         ),
@@ -131,8 +125,7 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "code",
                 "VARCHAR NOT NULL",
-                "BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT "
-                "or a later check",
+                "BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT or a later check",
             ),
             Column(
                 "severity",
@@ -158,9 +151,7 @@ TABLES: tuple[Table, ...] = (
             ),
             Column("reason", "VARCHAR", "why the status is not STABLE"),
             Column("last_final_session", "DATE", "date, in the exchange's zone, of the newest final bar"),
-            Column(
-                "last_attempt_utc", "TIMESTAMP NOT NULL", "end of the last load that named the symbol, UTC"
-            ),
+            Column("last_attempt_utc", "TIMESTAMP NOT NULL", "end of the last load that named the symbol, UTC"),
             Column("consecutive_failures", "BIGINT NOT NULL", "loads in a row that failed for the symbol"),
         ),
         ("symbol",),

@@ -27,9 +27,7 @@ def show(home: Home) -> None:
         raise missing
     with Workbench(home.workbench, read_only=True) as workbench, translated(home.workbench):
         query = workbench.connection.execute
-        if not query(
-            "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'loads'"
-        ).fetchone():
+        if not query("select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'loads'").fetchone():
             raise missing
         loads = query(
             """
@@ -69,14 +67,9 @@ def show(home: Home) -> None:
             table.add_column(heading)
         for row in rows:
             table.add_row(
-                *(
-                    "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-                    for value in row
-                )
+                *("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row)
             )
         console.print(table)
     waiting = [load_id for load_id in Landing(home.landing).load_ids() if load_id not in stored]
     if waiting:
-        console.print(
-            f"{len(waiting)} landed loads are not in the workbench yet; the next ingest command replays them"
-        )
+        console.print(f"{len(waiting)} landed loads are not in the workbench yet; the next ingest command replays them")

@@ -98,9 +98,7 @@ def read_manifest(path: Path) -> EmbeddedSource:
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UsageError(
-            f"{path} is missing", remedy="restore it from the repository", path=str(path)
-        ) from error
+        raise UsageError(f"{path} is missing", remedy="restore it from the repository", path=str(path)) from error
     except yaml.YAMLError as error:
         raise BadValue(f"{path} is not YAML: {error}", remedy="correct the file", path=str(path)) from error
     try:

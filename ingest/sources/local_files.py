@@ -105,9 +105,7 @@ def read_symbol_map(path: Path) -> dict[str, str]:
 def check_options(options: ImportOptions, *, now: datetime) -> None:
     """Raise `BadValue` or `UsageError` for options that cannot be carried out, before any file is read."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", options.source):
-        raise BadValue(
-            f"--source is {options.source!r}", remedy="use lower-case letters, digits and underscores"
-        )
+        raise BadValue(f"--source is {options.source!r}", remedy="use lower-case letters, digits and underscores")
     if options.received_at > now:
         raise BadValue(
             f"--received-at is {options.received_at:%Y-%m-%dT%H:%M:%SZ}, which lies ahead of the clock",
@@ -116,9 +114,7 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
     if (options.symbol is None) == (options.symbol_column is None):
         raise UsageError("exactly one of --symbol and --symbol-column is needed", remedy="give one of them")
     if (options.date_column is None) == (options.time_column is None):
-        raise UsageError(
-            "exactly one of --date-column and --time-column is needed", remedy="give one of them"
-        )
+        raise UsageError("exactly one of --date-column and --time-column is needed", remedy="give one of them")
     if options.symbol is not None and not SYMBOL.match(options.symbol):
         raise BadValue(
             f"--symbol is {options.symbol!r}; needs EXCHANGE:TICKER in capitals",
@@ -131,23 +127,17 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
     ):
         if value is not None and value not in valid:
             near = difflib.get_close_matches(value, valid, n=1, cutoff=0.0)[0]
-            raise BadValue(
-                f"{name} is {value!r}; needs one of {', '.join(valid)}", remedy=f"did you mean {near!r}?"
-            )
+            raise BadValue(f"{name} is {value!r}; needs one of {', '.join(valid)}", remedy=f"did you mean {near!r}?")
     if options.date_column is not None and options.interval not in ("1d", "1W", "1M"):
         raise UsageError(
             f"--interval {options.interval} needs times of day, but --date-column gives dates",
             remedy="use --time-column",
         )
     if len(options.delimiter) != 1:
-        raise BadValue(
-            f"--delimiter is {options.delimiter!r}; needs one character", remedy="give one character"
-        )
+        raise BadValue(f"--delimiter is {options.delimiter!r}; needs one character", remedy="give one character")
     tick_size = options.description.tick_size
     if tick_size is not None and not 0 < tick_size < float("inf"):
-        raise BadValue(
-            f"--tick-size is {tick_size}; needs a number above 0", remedy="give the smallest price step"
-        )
+        raise BadValue(f"--tick-size is {tick_size}; needs a number above 0", remedy="give the smallest price step")
     _check_zone(options.timezone)
     _check_calendar(options.description.calendar_id)
 
@@ -193,9 +183,7 @@ def import_file(session: Session, path: Path, options: ImportOptions) -> list[Ou
             f"{path} is empty; at least one row was needed", remedy="look at the file; nothing was landed"
         )
     if kind.format == "csv":
-        columns = csv_header(
-            data, compression=kind.compression, delimiter=options.delimiter, origin=str(path)
-        )
+        columns = csv_header(data, compression=kind.compression, delimiter=options.delimiter, origin=str(path))
     else:
         columns = _parquet_columns(session, data, str(path))
     request = _request(options, kind, columns, str(path))
@@ -316,9 +304,7 @@ def _description(symbol: str, options: ImportOptions) -> dict[str, Any]:
         "sector": given.sector,
         "base": given.base,
         "quote": given.quote or ("USD" if exchange and exchange.country == "US" else None),
-        "economic_id": f"{ticker}.{exchange.country}"
-        if is_listed and exchange and exchange.country
-        else None,
+        "economic_id": f"{ticker}.{exchange.country}" if is_listed and exchange and exchange.country else None,
         "calendar_id": given.calendar_id or (exchange.calendar_id if exchange else None),
         "timezone": options.timezone or (exchange.timezone if exchange else None),
         "tick_size": given.tick_size,

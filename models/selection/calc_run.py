@@ -4,12 +4,7 @@ def model(dbt, session):
 
     settings = dbt.ref("calc_settings").order("key").to_arrow_table()
     digests = dbt.ref("snapshot_digests").order("symbol").to_arrow_table()
-    snapshots = (
-        dbt.source("ops", "snapshots")
-        .order("created_at_utc desc, snapshot_id desc")
-        .limit(1)
-        .to_arrow_table()
-    )
+    snapshots = dbt.source("ops", "snapshots").order("created_at_utc desc, snapshot_id desc").limit(1).to_arrow_table()
     return open_run(settings, digests, snapshots, label=dbt.config.get("label"), sealed=sealed_runs(session))
 
 
@@ -20,6 +15,4 @@ def sealed_runs(session):
     ).fetchall()
     if not known:
         return []
-    return [
-        row[0] for row in session.sql("select run_id from selection.runs where status = 'sealed'").fetchall()
-    ]
+    return [row[0] for row in session.sql("select run_id from selection.runs where status = 'sealed'").fetchall()]

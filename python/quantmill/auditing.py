@@ -23,9 +23,7 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
         if not path.is_file():
             return _report("file", Verification(4, f"{path} is missing; 'ledger-export' writes it again"))
         lines = path.read_bytes().splitlines(keepends=True)
-        head = connection.execute(
-            "select chain_head from selection.runs where run_id = ?", [found]
-        ).fetchone()
+        head = connection.execute("select chain_head from selection.runs where run_id = ?", [found]).fetchone()
         chain = verify_lines(lines, chain_head=head[0] if head else None)
         if _report("chain", chain):
             return chain.code
@@ -35,9 +33,7 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
         tables = verify_tables(chain.seal, digests)
         if _report("tables", tables):
             return tables.code
-        return _report(
-            "file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines)
-        )
+        return _report("file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines))
 
 
 def export_ledger(home: Home, run_id: str) -> Path:
@@ -58,10 +54,6 @@ def export_ledger(home: Home, run_id: str) -> Path:
 
 def _report(check: str, verification: Verification) -> int:
     state = "ok  " if not verification.code else f"FAIL (exit {verification.code})"
-    place = (
-        ""
-        if verification.first_bad_sequence is None
-        else f", first bad record {verification.first_bad_sequence}"
-    )
+    place = "" if verification.first_bad_sequence is None else f", first bad record {verification.first_bad_sequence}"
     print(f"  {state} {check}: {verification.reason}{place}")
     return verification.code

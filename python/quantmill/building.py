@@ -112,9 +112,7 @@ def _run_dbt(home: Home, arguments: list[str]) -> None:
             " unchanged",
             remedy="mend what is named above and build again; finished steps are kept",
         )
-    print(
-        f"build: {progress.models} models, {progress.tests} tests passed, {time.monotonic() - started:.1f} s"
-    )
+    print(f"build: {progress.models} models, {progress.tests} tests passed, {time.monotonic() - started:.1f} s")
 
 
 class _Progress:

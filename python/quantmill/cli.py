@@ -33,9 +33,7 @@ class _Group(click.Group):
             click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(
-                "interrupted: what was finished is kept, and the next build goes on from there", err=True
-            )
+            click.echo("interrupted: what was finished is kept, and the next build goes on from there", err=True)
             sys.exit(130)
 
 
@@ -64,9 +62,7 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 @main.command()
 @click.option("--profile", default="sample", show_default=True, help="profile under manifest/profiles")
-@click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated"
-)
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
 @click.option("--label", default="", help="free name for the run")
 def build(profile: str, pairs: tuple[str, ...], label: str) -> None:
     """Build a profile with dbt, seal its run and publish the snapshot.
@@ -81,9 +77,7 @@ def build(profile: str, pairs: tuple[str, ...], label: str) -> None:
 
 
 @main.command()
-@click.option(
-    "--profile", default="sample", show_default=True, help="report on the newest sealed run of this profile"
-)
+@click.option("--profile", default="sample", show_default=True, help="report on the newest sealed run of this profile")
 @click.option("--run", "run_id", default=None, help="report on this run instead")
 @click.option("--force", is_flag=True, help="write the report again even if it is there")
 def report(profile: str, run_id: str | None, force: bool) -> None:
@@ -95,9 +89,7 @@ def report(profile: str, run_id: str | None, force: bool) -> None:
 
 @main.command("ledger-verify")
 @click.argument("run_id", required=False)
-@click.option(
-    "--profile", default="sample", show_default=True, help="without a run: the newest one of this profile"
-)
+@click.option("--profile", default="sample", show_default=True, help="without a run: the newest one of this profile")
 def ledger_verify(run_id: str | None, profile: str) -> None:
     """Verify a run's ledger: its chain, its tables, and its file against the warehouse.
 
@@ -120,9 +112,7 @@ def ledger_export(run_id: str) -> None:
 
 @main.command("show-settings")
 @click.argument("profile", default="sample")
-@click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated"
-)
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of a table")
 def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
     """Show what a profile resolves to, and the layer that each key came from."""
@@ -133,11 +123,7 @@ def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
 
     resolved = resolve(current_home().manifest, profile, overrides=_overrides(pairs), environment=os.environ)
     if as_json:
-        click.echo(
-            json.dumps(
-                {row.key: [json.loads(row.value), row.source_layer] for row in resolved.rows}, indent=1
-            )
-        )
+        click.echo(json.dumps({row.key: [json.loads(row.value), row.source_layer] for row in resolved.rows}, indent=1))
         return
     for row in resolved.rows:
         click.echo(f"{row.key:<45} {row.source_layer:<13} {row.value}")
@@ -156,9 +142,7 @@ def list_things(what: str) -> None:
 # a query may begin with a comment, which click would take for an option
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("query", required=False)
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
-)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def sql(query: str | None, form: str) -> None:
     """Answer a SQL query from the published snapshot, read-only. Without QUERY it reads standard input.
 

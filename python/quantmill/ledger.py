@@ -89,9 +89,7 @@ def _require_json(value: object, place: str) -> None:
         for index, item in enumerate(value):
             _require_json(item, f"{place}[{index}]")
     else:
-        raise _not_json(
-            place, f"a {type(value).__name__}", "convert it to text, a number, a list or a dict first"
-        )
+        raise _not_json(place, f"a {type(value).__name__}", "convert it to text, a number, a list or a dict first")
 
 
 def _require_unicode(text: str, place: str) -> None:
@@ -188,8 +186,7 @@ def frame_hash(
     for start in range(0, ordered.num_rows, _ROWS_PER_CHUNK):
         chunk = ordered.slice(start, _ROWS_PER_CHUNK)
         cells = {
-            name: _cells(_one_array(chunk.column(name)), sql_types[name], name, significant_digits)
-            for name in names
+            name: _cells(_one_array(chunk.column(name)), sql_types[name], name, significant_digits) for name in names
         }
         last_key = _require_unique(list(zip(*(cells[name] for name in key), strict=True)), last_key, key)
         rows = zip(*cells.values(), strict=True)
@@ -253,9 +250,7 @@ _SQL_BASES: dict[str, frozenset[str]] = {
     "boolean": frozenset({"BOOLEAN"}),
     "text": frozenset({"VARCHAR", "JSON", "UUID", "ENUM"}),
     "date": frozenset({"DATE"}),
-    "timestamp": frozenset(
-        {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
-    ),
+    "timestamp": frozenset({"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}),
     "time": frozenset({"TIME"}),
     "decimal": frozenset({"DECIMAL"}),
     "blob": frozenset({"BLOB"}),
@@ -715,9 +710,7 @@ class Chain:
         if self.open_intents:
             first, step, _ = min(self.open_intents.values(), key=operator.itemgetter(0))
             count = len(self.open_intents)
-            return self._breach(
-                OPEN_INTENTS, f"{count} INTENT(s) have no OUTCOME, the first of step {step}", first
-            )
+            return self._breach(OPEN_INTENTS, f"{count} INTENT(s) have no OUTCOME, the first of step {step}", first)
         if chain_head is not None and chain_head != self.head:
             return self._breach(
                 BROKEN_CHAIN, f"the last record hashes to {self.head[:12]}…, the run has {chain_head[:12]}…"
@@ -758,9 +751,7 @@ def follow(chain: Chain, line: bytes) -> Verification | None:
     try:
         record = read_record(line)
     except LedgerError as error:
-        return Verification(
-            HASH_MISMATCH, error.message, chain.count, chain.count, chain.head if chain.count else None
-        )
+        return Verification(HASH_MISMATCH, error.message, chain.count, chain.count, chain.head if chain.count else None)
     return chain.link(record)
 
 
@@ -772,9 +763,7 @@ def verify_tables(seal: Record, hashes: Mapping[str, tuple[int, str]]) -> Verifi
     """
     sealed = _sealed_tables(seal) if seal.action == "SEAL" else None
     if sealed is None:
-        return Verification(
-            NO_GENESIS_OR_SEAL, "the record is not a SEAL with rows and hash of each table", seal.seq
-        )
+        return Verification(NO_GENESIS_OR_SEAL, "the record is not a SEAL with rows and hash of each table", seal.seq)
     for name in sorted(sealed.keys() | hashes.keys()):
         reason = None
         if name not in hashes:
@@ -883,9 +872,7 @@ def _bad_row(column: str, found: object, needed: str) -> DataContractError:
     )
 
 
-def verify_table_equals_lines(
-    table_rows: Iterable[Mapping[str, Any]], lines: Iterable[bytes]
-) -> Verification:
+def verify_table_equals_lines(table_rows: Iterable[Mapping[str, Any]], lines: Iterable[bytes]) -> Verification:
     """Compare rows of `tournaments.audit_ledger`, ordered by `sequence`, with the lines of the ledger file.
 
     Code 7 gives the first sequence at which they differ, or where one of them ends before the other.

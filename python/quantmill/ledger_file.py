@@ -52,9 +52,7 @@ class LedgerFile:
     as this object left it.
     """
 
-    def __init__(
-        self, path: Path, run_id: str, clock: Callable[[], datetime], chain: Chain, size: int
-    ) -> None:
+    def __init__(self, path: Path, run_id: str, clock: Callable[[], datetime], chain: Chain, size: int) -> None:
         """Use `start` or `open`."""
         self._path = path
         self._run_id = run_id
@@ -245,9 +243,7 @@ class LedgerFile:
 
     def _append(self, entries: Sequence[Entry]) -> list[Record]:
         if self._chain.seal is not None:
-            raise LedgerError(
-                f"{self._path} is sealed; nothing may follow", remedy="start the run again to resume it"
-            )
+            raise LedgerError(f"{self._path} is sealed; nothing may follow", remedy="start the run again to resume it")
         if not entries:
             return []
         with _locked(self._path, os.O_RDWR | os.O_APPEND) as handle:

@@ -75,9 +75,7 @@ def answer(home: Home, query: str, form: str) -> str:
             names = [column[0] for column in cursor.description or []]
             found = cursor.fetchall()
         except duckdb.Error as error:
-            raise UsageError(
-                str(error), remedy="'python -m quantmill list tables' shows the tables"
-            ) from None
+            raise UsageError(str(error), remedy="'python -m quantmill list tables' shows the tables") from None
     return _render(names, found, form)
 
 
@@ -103,21 +101,13 @@ def markdown(names: list[str], found: list[Any]) -> str:
     ]
     head = (
         "| "
-        + " | ".join(
-            name.rjust(w) if n else name.ljust(w) for name, w, n in zip(names, widths, numeric, strict=True)
-        )
+        + " | ".join(name.rjust(w) if n else name.ljust(w) for name, w, n in zip(names, widths, numeric, strict=True))
         + " |"
     )
-    rule = (
-        "|"
-        + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True))
-        + "|"
-    )
+    rule = "|" + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True)) + "|"
     body = [
         "| "
-        + " | ".join(
-            cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)
-        )
+        + " | ".join(cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True))
         + " |"
         for row in cells
     ]

@@ -25,9 +25,7 @@ def publish_swap(staged: str) -> str:
     """
     source = Path(staged)
     if _wal(source).exists():
-        raise WarehouseError(
-            f"{source} was not checkpointed: its write-ahead log is still there", remedy="build again"
-        )
+        raise WarehouseError(f"{source} was not checkpointed: its write-ahead log is still there", remedy="build again")
     final = current_home().snapshot
     _flush(source)
     source.replace(final)

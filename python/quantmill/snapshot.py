@@ -22,9 +22,7 @@ def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     if not home.snapshot.is_file():
-        raise WarehouseError(
-            f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'"
-        )
+        raise WarehouseError(f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'")
     try:
         connection = duckdb.connect(str(home.snapshot), read_only=True)
     except duckdb.Error as error:
@@ -47,9 +45,7 @@ def rows(
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def find_run(
-    connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None
-) -> str:
+def find_run(connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None) -> str:
     """Return `run_id` if the snapshot holds it, else the newest run of `profile`.
 
     Raises `UsageError` naming the runs that are there.

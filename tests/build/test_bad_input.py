@@ -66,17 +66,13 @@ def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Ho
     assert weights == [(1.0,)]
     codes = {
         row[0]
-        for row in ask(
-            landed, "select distinct code from tournaments.allocation_events where run_id = ?", run_id
-        )
+        for row in ask(landed, "select distinct code from tournaments.allocation_events where run_id = ?", run_id)
     }
     assert "CAP_RELAXED" in codes
 
 
 def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> None:
-    built = dbt_build(
-        landed, universe__symbols=["NYSE:JPM"], lookback_sessions=420, allocation__cap_policy="cash"
-    )
+    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], lookback_sessions=420, allocation__cap_policy="cash")
     assert built.code == 0, built.output
     shares = ask(
         landed,

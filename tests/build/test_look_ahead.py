@@ -59,9 +59,7 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
             writer = csv.writer(file)
             writer.writerow(["symbol", "date", "adj_close"])
             for row, session in enumerate(dates):
-                writer.writerows(
-                    [symbol, session, repr(float(closes[row, i]))] for i, symbol in enumerate(symbols)
-                )
+                writer.writerows([symbol, session, repr(float(closes[row, i]))] for i, symbol in enumerate(symbols))
         landed = ingest(
             home, "import", str(path), "--source", "test", "--received-at", "2022-12-29T00:00:00Z",
             "--symbol-column", "symbol", "--date-column", "date", "--map", "close=adj_close",

@@ -22,18 +22,14 @@ def test_the_readme_has_five_questions() -> None:
     assert len(EXAMPLES) == 5
 
 
-@pytest.mark.parametrize(
-    ("question", "query", "shown"), EXAMPLES, ids=[example[0][:40] for example in EXAMPLES]
-)
+@pytest.mark.parametrize(("question", "query", "shown"), EXAMPLES, ids=[example[0][:40] for example in EXAMPLES])
 def test_a_question_of_the_readme_has_the_answer_it_shows(
     question: str, query: str, shown: str, sample_home: Home
 ) -> None:
     assert answer(sample_home, query, "table").strip() == shown.strip()
 
 
-@pytest.mark.parametrize(
-    ("question", "query"), [example[:2] for example in EXAMPLES], ids=lambda text: text[:40]
-)
+@pytest.mark.parametrize(("question", "query"), [example[:2] for example in EXAMPLES], ids=lambda text: text[:40])
 def test_a_question_of_the_readme_is_a_file_in_analyses(question: str, query: str) -> None:
     files = {path.read_text(encoding="utf-8").strip() for path in (ROOT / "analyses").glob("*.sql")}
     assert f"-- {question}\n{query}" in files

@@ -34,10 +34,7 @@ def home(make_home: Callable[[str], Home]) -> Home:
 
 
 def sealed(home: Home) -> list[str]:
-    return [
-        row[0]
-        for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")
-    ]
+    return [row[0] for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")]
 
 
 def test_a_changed_setting_gives_a_second_run_beside_the_first(home: Home) -> None:
@@ -78,9 +75,7 @@ def test_a_partial_build_does_not_publish(home: Home) -> None:
     assert home.snapshot.stat() == before
 
 
-def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(
-    home: Home, tmp_path: Path
-) -> None:
+def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home: Home, tmp_path: Path) -> None:
     before = home.snapshot.stat()
     project = copy_of_project(tmp_path)
     (project / "tests" / "dbt" / "planted.sql").write_text("select 1 as planted", encoding="utf-8")
@@ -97,9 +92,10 @@ def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home) -> None
     built = dbt_build(home, **SHORT, seed=77)
     assert built.code == 0, built.output
     with duckdb.connect(str(home.workbench), read_only=True) as connection:
-        assert connection.execute(
-            "select count(*) from selection.runs where status = 'failed'"
-        ).fetchall() in ([(0,)], [(1,)])
+        assert connection.execute("select count(*) from selection.runs where status = 'failed'").fetchall() in (
+            [(0,)],
+            [(1,)],
+        )
     assert ask(home, "select count(*) from selection.runs where status <> 'sealed'") == [(0,)]
 
 
@@ -199,13 +195,9 @@ def test_a_lost_ledger_file_is_exported_byte_for_byte(home: Home) -> None:
 
 def test_a_sealed_run_whose_rows_were_changed_stops_the_next_build(home: Home, tmp_path: Path) -> None:
     with duckdb.connect(str(home.workbench)) as connection:
-        run_id = connection.execute(
-            "select max(run_id) from selection.runs where status = 'sealed'"
-        ).fetchall()[0][0]
+        run_id = connection.execute("select max(run_id) from selection.runs where status = 'sealed'").fetchall()[0][0]
         settings = json.loads(
-            connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[
-                0
-            ][0]
+            connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[0][0]
         )
         connection.execute(
             "update tournaments.portfolio_returns set nav = nav * 2 where run_id = ? and window_index = 1",
@@ -233,9 +225,7 @@ def test_rebuilding_a_corrupt_workbench_keeps_raw_rows_and_history(home: Home) -
     assert rebuilt.code == 0, rebuilt.output
     with duckdb.connect(str(home.workbench), read_only=True) as connection:
         assert connection.execute("select count(*), sum(close) from raw.bars").fetchall() == bars
-        kept = connection.execute(
-            "select run_id from selection.runs where status = 'sealed' order by 1"
-        ).fetchall()
+        kept = connection.execute("select run_id from selection.runs where status = 'sealed' order by 1").fetchall()
     assert [row[0] for row in kept] == runs
     built = dbt_build(home, **SHORT)
     assert built.code == 0, built.output

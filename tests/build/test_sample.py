@@ -181,9 +181,9 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
 
 
 def test_winners_are_the_whole_pool_under_baseline(sample_home: Home) -> None:
-    assert ask(
-        sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel"
-    ) == [(20, 20, False)]
+    assert ask(sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel") == [
+        (20, 20, False)
+    ]
 
 
 def test_settings_carry_the_layer_they_came_from(sample_home: Home) -> None:
@@ -212,9 +212,7 @@ def test_the_ledger_verifies_and_its_seal_covers_every_table_of_the_run(sample_h
         )
     }
     assert (
-        sealed
-        == set(TABLE_KEYS)
-        == with_run - {"selection.runs", "selection.latest_runs", "tournaments.audit_ledger"}
+        sealed == set(TABLE_KEYS) == with_run - {"selection.runs", "selection.latest_runs", "tournaments.audit_ledger"}
     )
 
 

@@ -148,6 +148,5 @@ class DbtProject:
         return [
             test["test_metadata"]["kwargs"]["columns"]
             for test in self.tests
-            if test.get("attached_node") == model["unique_id"]
-            and test["test_metadata"]["name"] == "unique_key"
+            if test.get("attached_node") == model["unique_id"] and test["test_metadata"]["name"] == "unique_key"
         ]

@@ -79,9 +79,7 @@ def test_precious_state_and_output_are_never_kept() -> None:
 def test_a_lock_file_holds_pinned_names_and_hashes_alone(lock: str) -> None:
     lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
     found = [
-        f"{lock}:{n} {line}"
-        for n, line in enumerate(lines, 1)
-        if not (PINNED.fullmatch(line) or HASH.fullmatch(line))
+        f"{lock}:{n} {line}" for n, line in enumerate(lines, 1) if not (PINNED.fullmatch(line) or HASH.fullmatch(line))
     ]
     unhashed = [
         line

@@ -24,8 +24,7 @@ def test_no_model_reads_a_later_part_of_the_flow(project: DbtProject) -> None:
         f"{_folder(model)}.{name} reads {_folder(parent)}.{parent['name']}"
         for name, model in project.models.items()
         for parent in project.parents(model)
-        if parent["resource_type"] == "model"
-        and DIRECTION.index(_folder(parent)) > DIRECTION.index(_folder(model))
+        if parent["resource_type"] == "model" and DIRECTION.index(_folder(parent)) > DIRECTION.index(_folder(model))
     ]
     assert found == []
 
@@ -53,13 +52,9 @@ def test_staging_reads_nothing_but_sources(project: DbtProject) -> None:
 
 
 def test_no_model_names_a_table_past_dbt(project: DbtProject) -> None:
-    named = re.compile(
-        r"\b(?:from|join)\s+(?:raw|ops|staging|features|selection|tournaments|work)\.\w+", re.I
-    )
+    named = re.compile(r"\b(?:from|join)\s+(?:raw|ops|staging|features|selection|tournaments|work)\.\w+", re.I)
     found = [
-        name
-        for name, model in project.models.items()
-        if model["language"] == "sql" and named.search(model["raw_code"])
+        name for name, model in project.models.items() if model["language"] == "sql" and named.search(model["raw_code"])
     ]
     assert found == []
 
@@ -86,9 +81,7 @@ def test_every_model_says_first_what_one_row_is(project: DbtProject) -> None:
 
 def test_every_sql_model_ends_by_selecting_its_final_rows(project: DbtProject) -> None:
     ending = re.compile(r"\nselect\s+\*(?: replace \([^;]*\))?\s+from final(?:\norder by [\w, ]+)?\s*$")
-    found = [
-        n for n, m in project.models.items() if m["language"] == "sql" and not ending.search(m["raw_code"])
-    ]
+    found = [n for n, m in project.models.items() if m["language"] == "sql" and not ending.search(m["raw_code"])]
     assert found == []
 
 

@@ -34,8 +34,7 @@ MODELLED = {
     "features.daily_returns": "symbol session_date simple_return session_count",
     "features.bar_gaps": "symbol session_date run_length is_excused",
     "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved",
-    "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions "
-    "last_session_date",
+    "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions last_session_date",
     "selection.runs": "run_id profile label as_of_date status snapshot_id settings_hash code_version "
     "universe_basis settings",
     "selection.run_settings": "run_id key value source_layer",
@@ -45,8 +44,7 @@ MODELLED = {
     "test_start_date test_end_date regime regime_score quadrant",
     "selection.decisions": f"{WINDOW} selection_engine atom_id symbol outcome lost_to selected_via score "
     "cluster_id relaxation_stage",
-    "selection.winners": f"{WINDOW} selection_engine atom_id symbol logic direction cluster_id score rank "
-    "selected_via",
+    "selection.winners": f"{WINDOW} selection_engine atom_id symbol logic direction cluster_id score rank selected_via",
     "selection.funnel": f"{WINDOW} selection_engine universe_count discovered_count data_ok_count "
     "scored_count not_vetoed_count cluster_count winner_count stage_reached is_scarce",
     "tournaments.atom_returns": "run_id atom_id symbol direction session_date synthetic_return",
@@ -54,8 +52,7 @@ MODELLED = {
     "variant status reason",
     "tournaments.cells": "run_id cell_id config_id selection_engine window_set rebalance_mode engine "
     "risk_profile variant simulator cost_model execution mode status reason",
-    "tournaments.solver_attempts": f"{WINDOW} config_id attempt step solver status reason condition_number "
-    "shrinkage",
+    "tournaments.solver_attempts": f"{WINDOW} config_id attempt step solver status reason condition_number shrinkage",
     "tournaments.atom_weights": f"{WINDOW} config_id atom_id cluster_id weight status fallback_reason",
     "tournaments.target_weights": f"{WINDOW} config_id symbol net_weight gross_weight",
     "tournaments.constraint_rows": f"{WINDOW} config_id constraint_name bound value is_binding is_relaxed",

@@ -73,9 +73,7 @@ def intent(window: int, attempt: int = 1) -> Entry:
 
 
 def outcome(window: int, attempt: int = 1, status: str = "success") -> Entry:
-    return Entry(
-        "OUTCOME", "optimize", status, {"window_index": window, "attempt": attempt}, outcome={"assets": 3}
-    )
+    return Entry("OUTCOME", "optimize", status, {"window_index": window, "attempt": attempt}, outcome={"assets": 3})
 
 
 def seal(record_count: int, tables: Mapping[str, tuple[int, str]] = TABLES) -> Entry:
@@ -249,10 +247,7 @@ ARROW_TYPES = {"name": pa.string(), "day": pa.date32(), "value": pa.float64(), "
 def frame_of(content: list[tuple[Any, ...]]) -> pa.Table:
     columns = list(zip(*content, strict=True)) if content else [()] * len(ARROW_TYPES)
     return pa.table(
-        {
-            name: pa.array(cells, kind)
-            for (name, kind), cells in zip(ARROW_TYPES.items(), columns, strict=True)
-        }
+        {name: pa.array(cells, kind) for (name, kind), cells in zip(ARROW_TYPES.items(), columns, strict=True)}
     )
 
 
@@ -273,9 +268,7 @@ def plain_frame_hash(content: list[tuple[Any, ...]]) -> str:
 
     columns = sorted([name, kind] for name, kind in FRAME_TYPES.items())
     order = [list(FRAME_TYPES).index(name) for name, _ in columns]
-    ordered = sorted(
-        content, key=lambda row: tuple((null, str(value).encode()) for null, value in place(row))
-    )
+    ordered = sorted(content, key=lambda row: tuple((null, str(value).encode()) for null, value in place(row)))
     text = ["FH1", canonical_json(columns)]
     text += [canonical_json([cell(row[index]) for index in order]) for row in ordered]
     return hashlib.sha256("".join(f"{line}\n" for line in text).encode()).hexdigest()
@@ -337,9 +330,7 @@ def test_the_frame_hash_does_not_depend_on_how_arrow_holds_the_rows() -> None:
 
 
 def one_cell(value: Any, kind: pa.DataType, sql_type: str) -> str:
-    return frame_hash(
-        pa.table({"k": [1], "v": pa.array([value], kind)}), {"k": "BIGINT", "v": sql_type}, ["k"]
-    )
+    return frame_hash(pa.table({"k": [1], "v": pa.array([value], kind)}), {"k": "BIGINT", "v": sql_type}, ["k"])
 
 
 def text_hash(sql_type: str, cell: str) -> str:
@@ -403,9 +394,7 @@ def test_nulls_sort_last_and_nan_keys_do_not_disturb_the_order() -> None:
 def test_a_frame_longer_than_one_chunk_hashes_as_one_text() -> None:
     count = 70_000
     table = pa.table({"k": np.arange(count)[::-1].copy()})
-    expected = hashlib.sha256(
-        ('FH1\n[["k","BIGINT"]]\n' + "".join(f"[{k}]\n" for k in range(count))).encode()
-    )
+    expected = hashlib.sha256(('FH1\n[["k","BIGINT"]]\n' + "".join(f"[{k}]\n" for k in range(count))).encode())
     assert frame_hash(table, {"k": "BIGINT"}, ["k"]) == expected.hexdigest()
 
 
@@ -564,9 +553,7 @@ def test_rows_that_went_through_duckdb_export_byte_for_byte() -> None:
     first = record_to_row(records[0])
     columns = ", ".join(f"{name} {schema.get(name, 'varchar')}" for name in first)
     connection = duckdb.connect()
-    connection.sql(
-        f"create table audit_ledger ({columns.replace('schema_version varchar', 'schema_version int')})"
-    )
+    connection.sql(f"create table audit_ledger ({columns.replace('schema_version varchar', 'schema_version int')})")
     marks = ", ".join("?" for _ in first)
     for record in records:
         connection.execute(f"insert into audit_ledger values ({marks})", list(record_to_row(record).values()))
@@ -609,9 +596,7 @@ def test_a_row_that_no_record_makes_is_refused(column: str, value: Any) -> None:
         ({"context": []}, "a list in context"),
     ],
 )
-def test_a_line_with_a_right_hash_is_still_not_a_record_of_another_form(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_a_line_with_a_right_hash_is_still_not_a_record_of_another_form(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(LedgerError, match=message):
         read_record(rewritten(chained(WHOLE)[1], **changes).line())
 
@@ -632,9 +617,7 @@ def test_verification_reads_a_stream_once() -> None:
 
 
 def changed_value(lines: list[bytes]) -> list[bytes]:
-    return [
-        line.replace(b'"assets":3', b'"assets":4', 1) if seq == 3 else line for seq, line in enumerate(lines)
-    ]
+    return [line.replace(b'"assets":3', b'"assets":4', 1) if seq == 3 else line for seq, line in enumerate(lines)]
 
 
 def edited_genesis(lines: list[bytes]) -> list[bytes]:
@@ -769,9 +752,7 @@ def test_each_intent_has_exactly_one_outcome(body: list[Entry], code: int, seque
         ([RESUME, seal(2)], 4, 0),
     ],
 )
-def test_genesis_and_seal_stand_where_they_belong(
-    entries: list[Entry], code: int, sequence: int | None
-) -> None:
+def test_genesis_and_seal_stand_where_they_belong(entries: list[Entry], code: int, sequence: int | None) -> None:
     found = verify_lines(lines_of(chained(entries)))
     assert (found.code, found.first_bad_sequence) == (code, sequence), found.reason
 

@@ -68,9 +68,7 @@ def feasible_set(
     is_asset_cap_relaxed = False
     limits: FloatArray | None = None
     if rows is not None and not refusal:
-        needed = (
-            float(np.abs(rows @ point).max()) if point is not None else _least_exposure(rows, cap, budget)
-        )
+        needed = float(np.abs(rows @ point).max()) if point is not None else _least_exposure(rows, cap, budget)
         if needed > asset_cap + FULL:
             if policy == "relax":
                 asset_cap, is_asset_cap_relaxed = needed, True

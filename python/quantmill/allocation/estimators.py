@@ -268,9 +268,7 @@ def ledoit_wolf(centred: FloatArray, counts: IntArray | int | None = None) -> tu
     fourth = np.square(squares).sum(axis=-1)
     spread = np.square(product).sum(axis=(-2, -1)) / sessions**2
     noise = (fourth / sessions - spread) / (real * sessions)
-    distance = (
-        spread - 2.0 * target * np.trace(product, axis1=-2, axis2=-1) / sessions + real * target**2
-    ) / real
+    distance = (spread - 2.0 * target * np.trace(product, axis1=-2, axis2=-1) / sessions + real * target**2) / real
     noise = np.minimum(noise, distance)
     # One unit is its own target: what is left of the distance is rounding.
     intensity = np.divide(noise, distance, out=np.zeros_like(distance), where=(noise != 0) & (real > 1))
@@ -371,8 +369,7 @@ def estimate_windows(
 def _require_window(window: WindowInput, settings: AllocationSettings) -> None:
     if window.regime not in settings.cluster_cut:
         raise BadValue(
-            f"allocation.cluster_cut has no regime {window.regime!r}; "
-            f"it has {', '.join(settings.cluster_cut)}",
+            f"allocation.cluster_cut has no regime {window.regime!r}; it has {', '.join(settings.cluster_cut)}",
             remedy="add the regime to allocation.cluster_cut",
             regime=window.regime,
         )
@@ -391,8 +388,7 @@ def _require_window(window: WindowInput, settings: AllocationSettings) -> None:
         )
     if not (np.abs(window.signs) == 1).all():
         raise DataContractError(
-            f"window {window.window_index}: signs hold {sorted(set(window.signs.tolist()))}; "
-            "+1 or -1 was needed",
+            f"window {window.window_index}: signs hold {sorted(set(window.signs.tolist()))}; +1 or -1 was needed",
             remedy="take the sign from the direction of the atom",
         )
 
@@ -401,9 +397,7 @@ def _by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     groups: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(place)
-    return [
-        places[start : start + BATCH] for places in groups.values() for start in range(0, len(places), BATCH)
-    ]
+    return [places[start : start + BATCH] for places in groups.values() for start in range(0, len(places), BATCH)]
 
 
 def _clean(window: WindowInput, settings: AllocationSettings, periods_per_year: int) -> CleanWindow:
@@ -433,11 +427,7 @@ def _estimate_group(
 ) -> list[WindowEstimate]:
     units, sessions = cleaned[0].streams.shape
     if units == 0 or sessions < 2:
-        reason = (
-            "NO_ATOMS: no atom is left"
-            if units == 0
-            else f"NO_ESTIMATE: {sessions} rows are left of 2 needed"
-        )
+        reason = "NO_ATOMS: no atom is left" if units == 0 else f"NO_ESTIMATE: {sessions} rows are left of 2 needed"
         return [_without_moments(*pair, reason, settings) for pair in zip(windows, cleaned, strict=True)]
     try:
         return _estimate_stack(windows, cleaned, settings, periods_per_year)
@@ -501,9 +491,7 @@ def _estimate_stack(
         for place, clean in enumerate(cleaned):
             if clean.momentum_rows is not None:
                 momentum[place] = compounded_returns(clean.momentum_rows, settings.momentum_window)
-        shares = layer_two_shares(
-            clusters, volatility, momentum, mode=settings.intra_mode, alpha=settings.intra_alpha
-        )
+        shares = layer_two_shares(clusters, volatility, momentum, mode=settings.intra_mode, alpha=settings.intra_alpha)
         groups = membership(clusters, shares, int(clusters.max()) + 1)
         rows = groups @ streams
         rows_centred = rows - rows.mean(axis=-1, keepdims=True)
@@ -563,9 +551,7 @@ def _events(
     ]
     atoms, sessions = clean.streams.shape
     if clean.rows_dropped:
-        events.append(
-            Event("ROWS_DROPPED", "INFO", f"{clean.rows_dropped} of {len(window.returns)} rows had a gap")
-        )
+        events.append(Event("ROWS_DROPPED", "INFO", f"{clean.rows_dropped} of {len(window.returns)} rows had a gap"))
     if clean.momentum_rows is not None:
         for position in clean.young:
             events.append(
@@ -578,7 +564,5 @@ def _events(
     if sessions < settings.min_rows:
         events.append(Event("SHORT_ESTIMATE", "WARN", f"{sessions} rows; {settings.min_rows} were wanted"))
     if moments is not None and np.isnan(moments.fragility[0]):
-        events.append(
-            Event("FRAGILITY_UNDEFINED", "WARN", "the mean tail loss of the clusters is not a loss")
-        )
+        events.append(Event("FRAGILITY_UNDEFINED", "WARN", "the mean tail loss of the clusters is not a loss"))
     return tuple(events)

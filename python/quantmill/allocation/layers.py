@@ -99,9 +99,7 @@ def require_no_leak(atom_weights: FloatArray, signs: IntArray, net_weights: Floa
         )
 
 
-def require_caps(
-    cluster_weights: FloatArray, cluster_cap: float, net_weights: FloatArray, asset_cap: float
-) -> None:
+def require_caps(cluster_weights: FloatArray, cluster_cap: float, net_weights: FloatArray, asset_cap: float) -> None:
     """Raise `DataContractError` if a cluster or a symbol stands above its cap by more than 1e-6, or a weight
     is negative.
     """

@@ -41,9 +41,7 @@ def water_fill(prior: FloatArray, lower: FloatArray, upper: FloatArray, total: f
     return np.asarray(np.clip(_crossing(steps, sums, total) * scaled, lower, upper))
 
 
-def project_capped_simplex(
-    point: FloatArray, lower: FloatArray, upper: FloatArray, total: float
-) -> FloatArray:
+def project_capped_simplex(point: FloatArray, lower: FloatArray, upper: FloatArray, total: float) -> FloatArray:
     """Return the Euclidean projection of `point` onto the box with a sum: w = clip(point + tau, lower,
     upper).
 

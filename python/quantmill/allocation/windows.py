@@ -237,8 +237,7 @@ def solve_profile(
     window = estimate.window
     if window.regime not in settings.regime_caps:
         raise BadValue(
-            f"allocation.regime_caps has no regime {window.regime!r}; "
-            f"it has {', '.join(settings.regime_caps)}",
+            f"allocation.regime_caps has no regime {window.regime!r}; it has {', '.join(settings.regime_caps)}",
             remedy="add the regime to allocation.regime_caps",
             regime=window.regime,
         )
@@ -282,9 +281,7 @@ class _Solving:
             if moments is not None and not np.isnan(epsilon)
             else float("nan")
         )
-        self.attempts.append(
-            Attempt(len(self.attempts) + 1, step, solver, status, reason, condition, epsilon)
-        )
+        self.attempts.append(Attempt(len(self.attempts) + 1, step, solver, status, reason, condition, epsilon))
 
     def run(self) -> Allocation:
         count = self.estimate.cluster_count
@@ -420,9 +417,7 @@ class _Solving:
         held = [self.previous.get(estimate.window.atom_ids[position], 0.0) for position in estimate.positions]
         return np.bincount(estimate.clusters, weights=held, minlength=count).astype(np.float64)
 
-    def _finished(
-        self, cluster_weights: FloatArray, feasible: FeasibleSet, status: Status, reason: str
-    ) -> Allocation:
+    def _finished(self, cluster_weights: FloatArray, feasible: FeasibleSet, status: Status, reason: str) -> Allocation:
         estimate, window = self.estimate, self.estimate.window
         atoms = len(window.atom_ids)
         atom_weights, shares = np.zeros(atoms), np.zeros(atoms)

@@ -79,11 +79,7 @@ def require_agreement(published: dict[str, float | None], expected: dict[str, fl
         first = published[metric]
         if first is None and second is None:
             continue
-        if (
-            first is None
-            or second is None
-            or not abs(first - second) <= TOLERANCE * max(1.0, abs(first), abs(second))
-        ):
+        if first is None or second is None or not abs(first - second) <= TOLERANCE * max(1.0, abs(first), abs(second)):
             raise MetricDisagreement(
                 f"{metric} is {first!r}, but its independent computation gives {second!r}",
                 remedy="do not publish this cell; compare the two computations on its net returns",
@@ -102,12 +98,9 @@ def recompute(
         None.
     """
     with np.errstate(all="ignore"):
-        found = _from_returns(net_return, periods_per_year) | _from_pairs(
-            net_return, market, periods_per_year
-        )
+        found = _from_returns(net_return, periods_per_year) | _from_pairs(net_return, market, periods_per_year)
     return {
-        metric: float(value) if value is not None and math.isfinite(value) else None
-        for metric, value in found.items()
+        metric: float(value) if value is not None and math.isfinite(value) else None for metric, value in found.items()
     }
 
 
@@ -170,9 +163,7 @@ def _interpolated(ordered: NDArray[np.float64], share: float) -> float:
     return float(ordered[below] + max(place - below, 0.0) * (ordered[below + 1] - ordered[below]))
 
 
-def _from_pairs(
-    r: NDArray[np.float64], market: NDArray[np.float64] | None, ann: int
-) -> dict[str, float | None]:
+def _from_pairs(r: NDArray[np.float64], market: NDArray[np.float64] | None, ann: int) -> dict[str, float | None]:
     out: dict[str, float | None] = dict.fromkeys(("beta", "alpha_ann", "beta_recent"))
     if market is None:
         return out

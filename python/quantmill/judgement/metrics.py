@@ -404,9 +404,7 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     ]
 
 
-def _drawdown_lengths(
-    returns: NDArray[np.float64], drawdown: NDArray[np.float64], is_unhurt: bool
-) -> list[MetricRow]:
+def _drawdown_lengths(returns: NDArray[np.float64], drawdown: NDArray[np.float64], is_unhurt: bool) -> list[MetricRow]:
     """Sessions under water in the deepest drawdown, and from its valley back to the old peak.
 
     quantstats' drawdown_details is not asked: it misses a drawdown that begins on the first day and never
@@ -482,9 +480,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
     shared = np.isfinite(market)
     dates, r, b = series.session_date[shared], series.net_return[shared], market[shared]
     n = r.size
-    deviation, market_deviation, active_deviation = (
-        float(x.std(ddof=1)) if n > 1 else math.nan for x in (r, b, r - b)
-    )
+    deviation, market_deviation, active_deviation = (float(x.std(ddof=1)) if n > 1 else math.nan for x in (r, b, r - b))
     flat, flat_active = _flatness(deviation), _flatness(active_deviation)
     flat_market = f"market {_flatness(market_deviation)}" if _flatness(market_deviation) else ""
     recent = slice(-RECENT_SESSIONS, None)
@@ -506,9 +502,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
         _guarded("corr", n, needed, flat_market or flat, lambda: np.corrcoef(r, b)[0, 1], unit),
         _guarded("alpha_ann", n, needed, flat_market, lambda: greek("alpha", everything), unit),
         _guarded("te", n, needed, "", lambda: active_deviation * math.sqrt(ann), unit),
-        _guarded(
-            "ir", n, needed, flat_active, lambda: (r - b).mean() / active_deviation * math.sqrt(ann), unit
-        ),
+        _guarded("ir", n, needed, flat_active, lambda: (r - b).mean() / active_deviation * math.sqrt(ann), unit),
         _guarded(
             "beta_recent",
             min(n, RECENT_SESSIONS),
@@ -529,8 +523,7 @@ def _stress_metrics(returns: NDArray[np.float64], reference: NDArray[np.float64]
     n = b.size
     if n < MIN_TAIL_SESSIONS:
         return [
-            _guarded(name, n, MIN_TAIL_SESSIONS, "", lambda: 0, "sessions shared with the reference")
-            for name in names
+            _guarded(name, n, MIN_TAIL_SESSIONS, "", lambda: 0, "sessions shared with the reference") for name in names
         ]
     stress = b <= np.quantile(b, 0.10)
     size, hit = int(stress.sum()), active[stress]

@@ -85,9 +85,7 @@ def resolve(
 
 def settings_from_rows(rows: Mapping[str, str]) -> Settings:
     """Return the settings that `rows` (dotted key to JSON text, as in `selection.run_settings`) describe."""
-    return Settings.model_validate(
-        _tree({key: json.loads(value) for key, value in rows.items()}, "run_settings")
-    )
+    return Settings.model_validate(_tree({key: json.loads(value) for key, value in rows.items()}, "run_settings"))
 
 
 def json_schema() -> dict[str, Any]:
@@ -150,9 +148,7 @@ def _read_named(path: Path, *, kind: str, known: list[str]) -> dict[str, Any]:
     if path.name != Path(path.name).name or not path.is_file():
         close = difflib.get_close_matches(path.stem, known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
-        raise UnknownProfile(
-            f"no {kind} '{path.stem}' ({_short(path)} is not there)", remedy=hint, found=path.stem
-        )
+        raise UnknownProfile(f"no {kind} '{path.stem}' ({_short(path)} is not there)", remedy=hint, found=path.stem)
     return _read(path)
 
 
@@ -162,9 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"{path} is not there", remedy="restore it from version control") from None
     except yaml.YAMLError as error:
-        raise BadValue(
-            f"{_short(path)} is not valid YAML: {error}", remedy="mend the line it names"
-        ) from None
+        raise BadValue(f"{_short(path)} is not valid YAML: {error}", remedy="mend the line it names") from None
     if not isinstance(content, dict):
         raise BadValue(f"{_short(path)} holds {type(content).__name__}; a mapping of settings was needed")
     return content
@@ -188,9 +182,7 @@ def _tree(flat: Mapping[str, Any], place: str) -> dict[str, Any]:
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise BadValue(
-                    f"{place}: '{key}' reaches below a value", remedy="set one of the two keys", key=key
-                )
+                raise BadValue(f"{place}: '{key}' reaches below a value", remedy="set one of the two keys", key=key)
         node[last] = flat[key]
     return tree
 
@@ -218,11 +210,7 @@ def _rows(settings: Settings, origins: Mapping[str, _Layer], profile: str) -> It
     for key, value in _leaves(settings.model_dump(mode="json"), ()):
         parts = key.split(".")
         layer = next(
-            (
-                origins[name].name
-                for n in range(len(parts), 0, -1)
-                if (name := ".".join(parts[:n])) in origins
-            ),
+            (origins[name].name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in origins),
             "defaults",
         )
         yield SettingRow(key=key, value=json.dumps(value, ensure_ascii=False), source_layer=layer)
@@ -249,16 +237,10 @@ def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageErro
     if problem["type"] == "extra_forbidden":
         valid = _siblings(location[:-1])
         close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
-        hint = (
-            f"did you mean '{'.'.join([*location[:-1], close[0]])}'?"
-            if close
-            else f"valid: {', '.join(valid)}"
-        )
+        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'?" if close else f"valid: {', '.join(valid)}"
         return UnknownKey(f"{place}: unknown key '{key}'", remedy=hint, key=key, file=place)
     if problem["type"] == "missing":
-        return BadValue(
-            f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place
-        )
+        return BadValue(f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place)
     message = problem["msg"].removeprefix("Value error, ")
     found = problem["input"] if location else ""
     where = f"'{key}' is {found!r}: " if location else ""

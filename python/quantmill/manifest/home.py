@@ -108,10 +108,7 @@ def writer_lock(
                         holder=other,
                     ) from None
                 if not said:
-                    say(
-                        f"waiting up to {wait_seconds:.0f} s: {home.workbench.name} is being written by"
-                        f" {other}"
-                    )
+                    say(f"waiting up to {wait_seconds:.0f} s: {home.workbench.name} is being written by {other}")
                     said = True
                 time.sleep(0.1)
         os.ftruncate(handle, 0)

@@ -39,9 +39,7 @@ class UniverseSettings(Record):
 class BarSettings(Record):
     """What the bars of the universe carry."""
 
-    kind: Literal["ohlcv", "close_only"] = Field(
-        description="close_only: open, high and low are NULL by declaration"
-    )
+    kind: Literal["ohlcv", "close_only"] = Field(description="close_only: open, high and low are NULL by declaration")
     volume: Literal["present", "absent"] = Field(description="absent: volume is NULL by declaration")
 
 
@@ -56,8 +54,7 @@ class WindowSet(Record):
     def _leaves_no_holes(self) -> WindowSet:
         if self.step > self.test:
             raise ValueError(
-                f"step {self.step} is longer than test {self.test}: sessions between them would belong to"
-                " no window"
+                f"step {self.step} is longer than test {self.test}: sessions between them would belong to no window"
             )
         return self
 
@@ -98,9 +95,7 @@ class CostModel(Record):
 class RegimeSettings(Record):
     """Where the regime of a window comes from."""
 
-    basis: Literal["declared"] = Field(
-        description="declared: every window carries `label`, nothing is measured"
-    )
+    basis: Literal["declared"] = Field(description="declared: every window carries `label`, nothing is measured")
     label: Regime
 
 
@@ -144,9 +139,7 @@ class SimulationSettings(Record):
     delist_after: Sessions = Field(description="consecutive missing sessions after which a holding is closed")
     delist_haircut: Fraction
     starting_nav: float = Field(gt=0)
-    bankrupt_below: Fraction = Field(
-        description="share of the starting NAV below which the book goes to cash"
-    )
+    bankrupt_below: Fraction = Field(description="share of the starting NAV below which the book goes to cash")
 
 
 class SelectionSettings(Record):
@@ -165,20 +158,14 @@ class Settings(Record):
 
     profile: str
     description: str
-    as_of: datetime = Field(
-        description="decisions and data stop at the last session that closed by then, UTC"
-    )
+    as_of: datetime = Field(description="decisions and data stop at the last session that closed by then, UTC")
     calendar_id: Literal["XNYS", "24/7"]
     periods_per_year: Literal[252, 365]
-    lookback_sessions: Sessions = Field(
-        description="sessions of the grid, counted back from as_of on the calendar"
-    )
+    lookback_sessions: Sessions = Field(description="sessions of the grid, counted back from as_of on the calendar")
     revision_policy: Literal["latest"]
     universe: UniverseSettings
     benchmarks: tuple[Symbol, ...] = Field(min_length=1, description="symbols of the market baseline")
-    benchmark_note: str = Field(
-        default="", description="what a reader must know of the benchmark, shown on pages"
-    )
+    benchmark_note: str = Field(default="", description="what a reader must know of the benchmark, shown on pages")
     bars: BarSettings
     windows: dict[str, WindowSet]
     matrix: MatrixSettings
@@ -196,9 +183,7 @@ class Settings(Record):
     def _names_resolve(self) -> Settings:
         for name in self.matrix.window_sets:
             if name not in self.windows:
-                raise ValueError(
-                    f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}"
-                )
+                raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")
         for name in self.matrix.cost_models:
             if name not in self.cost_models:
                 raise ValueError(
@@ -207,9 +192,7 @@ class Settings(Record):
         if self.headline.engine not in self.matrix.engines:
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
         if self.headline.risk_profile not in self.matrix.risk_profiles:
-            raise ValueError(
-                f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles"
-            )
+            raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
         if self.as_of.tzinfo is None:
             raise ValueError("as_of has no time zone; write it like 2022-12-28T22:00:00Z")
         return self

@@ -68,9 +68,7 @@ def allocate_run(
     ledger = context.ledger()
     window_rows = fetch(windows, context.run_id, "window_set, window_index").to_pylist()
     pool = fetch(candidates, context.run_id, "window_set, window_index, atom_id").to_pylist()
-    chosen = fetch(
-        decisions, context.run_id, "window_set, window_index, selection_engine, atom_id"
-    ).to_pylist()
+    chosen = fetch(decisions, context.run_id, "window_set, window_index, selection_engine, atom_id").to_pylist()
     _record_selection(ledger, context, candidates, decisions, chosen)
     panel = _Panel.read(context, grid, streams)
     market = _market_symbols(context, returns)
@@ -102,10 +100,7 @@ def allocate_run(
         table, is_reused = context.cells.finished("allocate", config, solve)
         ledger.outcomes(
             "backtest_optimize",
-            [
-                _outcome(row, intent, is_reused)
-                for row, intent in zip(table.to_pylist(), contexts, strict=True)
-            ],
+            [_outcome(row, intent, is_reused) for row, intent in zip(table.to_pylist(), contexts, strict=True)],
         )
         tables.append(table)
     return pa.concat_tables(tables)
@@ -162,11 +157,7 @@ class _Panel:
 def _market_symbols(context: RunContext, returns: Any) -> dict[str, Any]:
     """Return the first session with a return of each benchmark symbol; a symbol without bars is not in it."""
     names = ", ".join(f"'{symbol}'" for symbol in context.settings.benchmarks)
-    rows = (
-        returns.filter(f"symbol in ({names})")
-        .aggregate("symbol, min(session_date) as first", "symbol")
-        .fetchall()
-    )
+    rows = returns.filter(f"symbol in ({names})").aggregate("symbol, min(session_date) as first", "symbol").fetchall()
     return dict(rows)
 
 
@@ -198,14 +189,10 @@ def _baseline(
         events: list[tuple[Any, ...]] = []
         atoms: list[dict[str, Any]] = []
         if config["risk_profile"] == "market":
-            symbols = [
-                s for s in context.settings.benchmarks if s in market and market[s] <= window["decision_date"]
-            ]
+            symbols = [s for s in context.settings.benchmarks if s in market and market[s] <= window["decision_date"]]
             absent = [s for s in context.settings.benchmarks if s not in symbols]
             if absent:
-                events.append(
-                    (1, "BENCHMARK_MISSING", "WARN", f"no return of {', '.join(absent)} by the decision")
-                )
+                events.append((1, "BENCHMARK_MISSING", "WARN", f"no return of {', '.join(absent)} by the decision"))
             signed = [(symbol, 1.0) for symbol in symbols]
         else:
             if config["risk_profile"] == "benchmark":
@@ -237,10 +224,7 @@ def _baseline(
                 cluster_count=0,
                 estimation_count=0,
                 dropped_count=0,
-                weights=[
-                    (row["atom_id"], row["symbol"], row["direction"], None, None, None, share)
-                    for row in atoms
-                ],
+                weights=[(row["atom_id"], row["symbol"], row["direction"], None, None, None, share) for row in atoms],
                 targets=[(symbol, net[symbol], gross[symbol]) for symbol in sorted(net)],
                 attempts=[(1, BASELINE_STEP, None, "optimal" if signed else "rejected", reason, None, None)],
                 events=events,
@@ -284,9 +268,7 @@ def _optimized(
                     quadrant=window["quadrant"],
                 )
             )
-        estimates[key] = estimate_windows(
-            inputs, settings.allocation, periods_per_year=settings.periods_per_year
-        )
+        estimates[key] = estimate_windows(inputs, settings.allocation, periods_per_year=settings.periods_per_year)
     step = windows[0]["step_count"] if windows else 1
     price = turnover_price(_headline_cost_rate(context), settings.periods_per_year, step)
     found = walk(estimates[key], config["risk_profile"], settings.allocation, turnover_price=price)
@@ -301,9 +283,7 @@ def _headline_cost_rate(context: RunContext) -> float:
     return max(context.settings.cost_models[name].rate for name in context.settings.matrix.cost_models)
 
 
-def _solved(
-    config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]
-) -> Solved:
+def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]) -> Solved:
     """Return one allocation of the core as rows."""
     net: dict[str, float] = {}
     gross: dict[str, float] = {}
@@ -354,9 +334,7 @@ def _solved(
             )
             for a in allocation.attempts
         ],
-        constraints=[
-            (c.constraint_name, c.bound, c.value, c.is_binding, c.is_relaxed) for c in allocation.constraints
-        ],
+        constraints=[(c.constraint_name, c.bound, c.value, c.is_binding, c.is_relaxed) for c in allocation.constraints],
         events=[(i, e.code, e.severity, e.detail) for i, e in enumerate(allocation.events, start=1)],
     )
 
@@ -385,14 +363,10 @@ def _outcome(row: dict[str, Any], intent: dict[str, Any], is_reused: bool) -> Ou
             "cash": decimal_text(row["cash"]),
             "is_reused": is_reused,
         },
-        output_hashes={
-            "weights": frame_hash(weights, {"symbol": "VARCHAR", "net_weight": "DOUBLE"}, ["symbol"])
-        },
+        output_hashes={"weights": frame_hash(weights, {"symbol": "VARCHAR", "net_weight": "DOUBLE"}, ["symbol"])},
         data={
             "weights": {target["symbol"]: decimal_text(target["net_weight"]) for target in targets},
-            "solvers": [
-                {name: tried[name] for name in ("step", "solver", "status")} for tried in row["attempts"]
-            ],
+            "solvers": [{name: tried[name] for name in ("step", "solver", "status")} for tried in row["attempts"]],
         },
     )
 

@@ -28,9 +28,7 @@ class CellStore:
     folder: Path
     inputs: Mapping[str, str]
 
-    def finished(
-        self, stage: str, piece: Mapping[str, Any], make: Callable[[], pa.Table]
-    ) -> tuple[pa.Table, bool]:
+    def finished(self, stage: str, piece: Mapping[str, Any], make: Callable[[], pa.Table]) -> tuple[pa.Table, bool]:
         """Return the table of one piece of work, and whether it was found rather than made.
 
         `piece` says what it is; together with the inputs of the run it names the file. The name carries a digest

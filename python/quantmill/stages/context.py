@@ -86,9 +86,7 @@ def code_hash(root: Path) -> str:
     """Return the SHA-256 over names and contents of models, macros, Python and the lock file."""
     files = [root / name for name in CODE_FILES]
     for folder in CODE_FOLDERS:
-        files += [
-            path for path in (root / folder).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()
-        ]
+        files += [path for path in (root / folder).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()]
     digest = hashlib.sha256()
     for path in sorted(files):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -57,9 +57,7 @@ def judge_run(
     ledger = context.ledger()
     run_id = context.run_id
     # a cell needs the cagr of its zero-cost twin, so the twins come first
-    planned = sorted(
-        fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross"
-    )
+    planned = sorted(fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross")
     series = _read_series(context, days)
     counts = _read_counts(context, allocations, events, planned)
     books = _read_books(context, weights, targets, windows)
@@ -179,11 +177,7 @@ def _reference(
     """Return the returns of a baseline under the cell's own simulator and costs, on the cell's sessions."""
     shared = ("selection_engine", "window_set", "rebalance_mode", "simulator", "cost_model")
     for other in planned:
-        if (
-            other["is_baseline"]
-            and other["risk_profile"] == name
-            and all(other[key] == cell[key] for key in shared)
-        ):
+        if other["is_baseline"] and other["risk_profile"] == name and all(other[key] == cell[key] for key in shared):
             reference = series.get(other["cell_id"])
             if reference is None or not reference.net_return.size:
                 return None

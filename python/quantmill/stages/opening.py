@@ -133,15 +133,13 @@ def _require_sealed_ledger(path: Path) -> None:
     if not path.is_file():
         raise LedgerError(
             f"the run is sealed in the workbench, but its ledger {path} is missing",
-            remedy="restore the file; 'python -m quantmill ledger-export RUN' writes it again from the"
-            " warehouse",
+            remedy="restore the file; 'python -m quantmill ledger-export RUN' writes it again from the warehouse",
         )
     verification = verify_lines(path.read_bytes().splitlines(keepends=True))
     if verification.code:
         raise LedgerError(
             f"the ledger of a sealed run does not verify: {verification.reason}",
-            remedy=f"compare {path} with tournaments.audit_ledger; 'make ledger-verify' shows the first bad"
-            " record",
+            remedy=f"compare {path} with tournaments.audit_ledger; 'make ledger-verify' shows the first bad record",
             code=verification.code,
         )
 

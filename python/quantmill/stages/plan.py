@@ -103,9 +103,5 @@ def plan_table(current_run: Any, settings_rows: Any) -> pa.Table:
         "risk_profile", "variant", "baseline_role", "simulator", "cost_model", "execution", "mode",
     ]  # fmt: skip
     schema = pa.schema([*((name, pa.string()) for name in text), ("is_baseline", pa.bool_())])
-    rows = (
-        []
-        if context.is_sealed
-        else [{"run_id": context.run_id, **cell} for cell in plan_cells(context.settings)]
-    )
+    rows = [] if context.is_sealed else [{"run_id": context.run_id, **cell} for cell in plan_cells(context.settings)]
     return pa.Table.from_pylist(rows, schema=schema)

@@ -71,8 +71,7 @@ def _require_sealed_tables(context: RunContext, digests: Mapping[str, tuple[int,
     if verification.code:
         raise LedgerError(
             f"run {context.run_id} is sealed, but {verification.reason}",
-            remedy="its rows were changed after the seal; 'make rebuild' restores them from the published"
-            " snapshot",
+            remedy="its rows were changed after the seal; 'make rebuild' restores them from the published snapshot",
             code=verification.code,
         )
 

@@ -138,9 +138,7 @@ def _simulate_cell(
     own = [window for window in windows if window["window_set"] == cell["window_set"]]
     try:
         if not own:
-            raise DataContractError(
-                f"window set {cell['window_set']} has no windows", remedy="land more history"
-            )
+            raise DataContractError(f"window set {cell['window_set']} has no windows", remedy="land more history")
         path = simulate(
             prepare_bars(panel.returns, symbols=panel.symbols, settings=settings.simulation),
             targets,
@@ -186,9 +184,7 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
     paths = [result.path for result in simulated]
     empty = {"days": 0, "trades": 0, "events": 0}
     sizes = [
-        {"days": path.row.size, "trades": path.trades.row.size, "events": path.events.row.size}
-        if path
-        else empty
+        {"days": path.row.size, "trades": path.trades.row.size, "events": path.events.row.size} if path else empty
         for path in paths
     ]
     whole = [path for path in paths if path is not None]
@@ -204,9 +200,7 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
         "is_rebalance": pa.bool_(),
         "gross_exposure": number, "net_exposure": number, "held_count": count,
     }  # fmt: skip
-    days = {
-        name: joined([getattr(path, name) for path in whole]) for name in day_types if name != "session_date"
-    }
+    days = {name: joined([getattr(path, name) for path in whole]) for name in day_types if name != "session_date"}
     days["session_date"] = joined([panel.sessions[path.row] for path in whole])
     trade_types = {
         "session_date": day,
@@ -215,9 +209,7 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
         "cost": number,
         "reason": text,
     }
-    trades = {
-        name: joined([getattr(path.trades, name) for path in whole]) for name in ("traded_weight", "cost")
-    }
+    trades = {name: joined([getattr(path.trades, name) for path in whole]) for name in ("traded_weight", "cost")}
     trades["session_date"] = joined([panel.sessions[path.trades.row] for path in whole])
     trades["symbol"] = [name for path in whole for name in symbols[path.trades.column]]
     trades["reason"] = [str(reason) for path in whole for reason in path.trades.reason]
@@ -225,9 +217,7 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
         "position": count, "session_date": day, "window_index": count, "symbol": text, "code": text,
         "value": number,
     }  # fmt: skip
-    events = {
-        name: joined([getattr(path.events, name) for path in whole]) for name in ("window_index", "value")
-    }
+    events = {name: joined([getattr(path.events, name) for path in whole]) for name in ("window_index", "value")}
     events["position"] = joined([np.arange(1, path.events.row.size + 1) for path in whole])
     events["session_date"] = joined([panel.sessions[path.events.row] for path in whole])
     events["symbol"] = [name for path in whole for name in symbols[path.events.column]]

@@ -31,9 +31,7 @@ def direction_sign(direction: str) -> int:
     return SIGNS[direction]
 
 
-def synthetic_stream(
-    returns: NDArray[np.float64], direction: str, *, borrow_daily: float = 0.0
-) -> NDArray[np.float64]:
+def synthetic_stream(returns: NDArray[np.float64], direction: str, *, borrow_daily: float = 0.0) -> NDArray[np.float64]:
     """Return the stream of a pass-through atom: max(r, -1) if LONG, -min(r, 1) - borrow if SHORT.
 
     `returns` are simple physical returns per session (fractions, any shape); NaN (no return) stays NaN.

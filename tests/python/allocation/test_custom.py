@@ -114,10 +114,7 @@ def test_an_asset_cap_that_cannot_hold_is_relaxed_to_the_smallest_that_can():
     cash = caps(4, 0.3, asset_cap=0.25, exposure=exposure, policy="cash")
     np.testing.assert_allclose(cash.budget, 0.5, atol=1e-9)
     np.testing.assert_allclose(equal_weights(cash, 4).sum(), 0.5, atol=1e-9)
-    assert (
-        "a symbol needs 0.5 where 0.25"
-        in caps(4, 0.3, asset_cap=0.25, exposure=exposure, policy="fail").refusal
-    )
+    assert "a symbol needs 0.5 where 0.25" in caps(4, 0.3, asset_cap=0.25, exposure=exposure, policy="fail").refusal
 
 
 def test_where_the_caps_leave_one_point_the_asset_cap_follows_it():
@@ -150,9 +147,7 @@ def test_the_ridge_adds_a_share_of_the_mean_variance():
 
 def test_inverse_volatility_is_capped_by_relative_entropy():
     raw = 1 / np.array([0.1, 0.2, 0.2, 0.3, 0.3])
-    np.testing.assert_allclose(
-        inverse_volatility_weights(caps(5, 1.0), DIAGONAL), raw / raw.sum(), rtol=1e-12
-    )
+    np.testing.assert_allclose(inverse_volatility_weights(caps(5, 1.0), DIAGONAL), raw / raw.sum(), rtol=1e-12)
     expected = np.r_[0.25, 0.75 * raw[1:] / raw[1:].sum()]
     np.testing.assert_allclose(inverse_volatility_weights(caps(5, 0.25), DIAGONAL), expected, rtol=1e-12)
     with pytest.raises(DataContractError, match="no finite positive volatility"):
@@ -181,8 +176,7 @@ def test_a_constant_added_to_the_fragility_changes_nothing_and_a_varying_one_doe
 
 def test_more_ridge_never_concentrates():
     effective = [
-        1 / np.square(min_variance(random_moments(), caps(8, 1.0), gamma=g)).sum()
-        for g in (0, 0.05, 0.2, 1, 5)
+        1 / np.square(min_variance(random_moments(), caps(8, 1.0), gamma=g)).sum() for g in (0, 0.05, 0.2, 1, 5)
     ]
     assert (np.diff(effective) > 0).all()
 
@@ -190,8 +184,7 @@ def test_more_ridge_never_concentrates():
 def test_more_weight_on_fragility_never_holds_more_of_it():
     which = random_moments()
     held = [
-        which.fragility @ min_variance(which, caps(8, 1.0), fragility_weight=value)
-        for value in (0, 0.1, 0.2, 0.5, 1)
+        which.fragility @ min_variance(which, caps(8, 1.0), fragility_weight=value) for value in (0, 0.1, 0.2, 0.5, 1)
     ]
     assert (np.diff(held) <= 1e-9).all()
     assert held[-1] < held[0] - 0.05

@@ -57,9 +57,7 @@ def test_the_sample_covariance_divides_by_one_less(simulate):
 
 def test_shrinking_the_correlation_keeps_the_volatilities():
     covariance = np.array([[0.04, 0.018], [0.018, 0.09]])
-    np.testing.assert_allclose(
-        shrink_correlation(covariance, 0.5), [[0.04, 0.009], [0.009, 0.09]], rtol=1e-15
-    )
+    np.testing.assert_allclose(shrink_correlation(covariance, 0.5), [[0.04, 0.009], [0.009, 0.09]], rtol=1e-15)
     np.testing.assert_allclose(shrink_correlation(covariance, 1.0), np.diag([0.04, 0.09]))
 
 
@@ -76,9 +74,7 @@ def test_a_singular_correlation_has_an_infinite_condition_number():
     assert shrunk_condition(0.0, 2.0, 0.01) == pytest.approx((0.99 * 2 + 0.01) / 0.01)
 
 
-@pytest.mark.parametrize(
-    ("beta", "expected"), [(0.95, 0.08), (0.90, 0.065), (0.85, 0.16 / 3), (0.88, 0.142 / 2.4)]
-)
+@pytest.mark.parametrize(("beta", "expected"), [(0.95, 0.08), (0.90, 0.065), (0.85, 0.16 / 3), (0.88, 0.142 / 2.4)])
 def test_the_tail_takes_its_last_return_in_a_fraction(beta, expected):
     returns = np.concatenate(([0.01] * 17, [-0.03, -0.08, -0.05]))
     # At 0.88 the tail is 2.4 returns: .08 + .05 + 0.4 * .03 = .142.
@@ -88,17 +84,13 @@ def test_the_tail_takes_its_last_return_in_a_fraction(beta, expected):
 def test_the_tail_equals_the_linear_programme_of_rockafellar_and_uryasev(simulate):
     streams = simulate(101, 6).T
     for beta in (0.9, 0.95, 0.975):
-        best = [
-            min(z + np.maximum(-row - z, 0).sum() / ((1 - beta) * len(row)) for z in -row) for row in streams
-        ]
+        best = [min(z + np.maximum(-row - z, 0).sum() / ((1 - beta) * len(row)) for z in -row) for row in streams]
         np.testing.assert_allclose(conditional_value_at_risk(streams, beta), best, rtol=1e-10)
 
 
 def test_relative_fragility_has_mean_one_and_is_undefined_without_losses():
     np.testing.assert_allclose(relative_fragility(np.array([0.02, 0.04])), [2 / 3, 4 / 3])
-    np.testing.assert_allclose(
-        relative_fragility(np.array([[0.02, 0.04, 0.0]]), np.array([2]))[0, :2], [2 / 3, 4 / 3]
-    )
+    np.testing.assert_allclose(relative_fragility(np.array([[0.02, 0.04, 0.0]]), np.array([2]))[0, :2], [2 / 3, 4 / 3])
     assert np.isnan(relative_fragility(np.array([-0.01, 0.005]))).all()
 
 
@@ -207,9 +199,7 @@ def test_moments_are_annual_and_of_the_cluster_streams(simulate, make_settings, 
     tails = conditional_value_at_risk(streams.T, 0.95)
     np.testing.assert_allclose(moments.fragility, tails / tails.mean(), rtol=1e-12)
     values = np.linalg.eigvalsh(correlation_of(expected))
-    np.testing.assert_allclose(
-        [moments.smallest_eigenvalue, moments.largest_eigenvalue], values[[0, -1]], rtol=1e-9
-    )
+    np.testing.assert_allclose([moments.smallest_eigenvalue, moments.largest_eigenvalue], values[[0, -1]], rtol=1e-9)
 
 
 def test_a_window_is_estimated_the_same_alone_and_among_others(simulate, make_settings, make_window):
@@ -268,9 +258,7 @@ def test_dropped_rows_removed_atoms_and_young_atoms_are_events(simulate, make_se
     returns[:, 1] = 0.0
     returns[:40, 2] = np.nan
     young = np.arange(20) == 2
-    (estimate,) = estimate_windows(
-        [make_window(returns, is_young=young)], make_settings(), periods_per_year=252
-    )
+    (estimate,) = estimate_windows([make_window(returns, is_young=young)], make_settings(), periods_per_year=252)
     assert event_codes(estimate) == ["ZERO_VARIANCE", "ROWS_DROPPED", "YOUNG_ASSET"]
     assert "X:A001" in estimate.events[0].detail
     assert estimate.events[1].detail == "1 of 100 rows had a gap"
@@ -284,16 +272,12 @@ def test_a_tail_that_is_no_loss_is_an_event(make_settings, make_window):
 
 @pytest.mark.parametrize("sessions", [0, 1])
 def test_a_window_without_two_rows_has_no_estimate_and_says_so(make_settings, make_window, sessions):
-    (estimate,) = estimate_windows(
-        [make_window(np.full((sessions, 4), 0.01))], make_settings(), periods_per_year=252
-    )
+    (estimate,) = estimate_windows([make_window(np.full((sessions, 4), 0.01))], make_settings(), periods_per_year=252)
     assert estimate.moments is None
     assert estimate.failure
 
 
-def test_an_estimate_that_fails_takes_no_other_window_with_it(
-    simulate, make_settings, make_window, monkeypatch
-):
+def test_an_estimate_that_fails_takes_no_other_window_with_it(simulate, make_settings, make_window, monkeypatch):
     from quantmill.allocation import estimators
 
     genuine = estimators.flat_clusters

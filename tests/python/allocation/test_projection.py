@@ -17,9 +17,7 @@ def bounds(count, cap):
 
 
 def test_the_entropy_projection_keeps_the_ratio_of_uncapped_units():
-    np.testing.assert_allclose(
-        water_fill(PRIOR, *bounds(5, 0.25), 1.0), [0.25, 0.25, 0.25, 0.15, 0.10], atol=1e-12
-    )
+    np.testing.assert_allclose(water_fill(PRIOR, *bounds(5, 0.25), 1.0), [0.25, 0.25, 0.25, 0.15, 0.10], atol=1e-12)
 
 
 def test_the_euclidean_projection_keeps_the_difference_of_uncapped_units():

@@ -65,9 +65,7 @@ def test_the_walk_has_the_windows_of_the_sample(stocks, requests):
 
 def test_every_window_equals_a_direct_solve(stocks, requests, weights):
     _, returns = stocks
-    expected = np.stack(
-        [direct_solution(np.cov(returns[r.first_row : r.decision_row + 1].T)) for r in requests]
-    )
+    expected = np.stack([direct_solution(np.cov(returns[r.first_row : r.decision_row + 1].T)) for r in requests])
     np.testing.assert_allclose(weights, expected, atol=1e-5)
 
 
@@ -81,9 +79,7 @@ def test_the_walk_equals_the_walk_forward_of_skfolio(stocks, requests, weights):
     from skfolio.prior import EmpiricalPrior
 
     names, returns = stocks
-    frame = pd.DataFrame(
-        returns, columns=list(names), index=pd.bdate_range("2017-01-02", periods=len(returns))
-    )
+    frame = pd.DataFrame(returns, columns=list(names), index=pd.bdate_range("2017-01-02", periods=len(returns)))
     model = MeanRisk(
         risk_measure=RiskMeasure.VARIANCE,
         prior_estimator=EmpiricalPrior(covariance_estimator=EmpiricalCovariance()),
@@ -96,10 +92,7 @@ def test_the_walk_equals_the_walk_forward_of_skfolio(stocks, requests, weights):
 
     # Weights are held fixed within a test window, as the library does.
     daily = np.concatenate(
-        [
-            returns[r.decision_row + 1 : r.decision_row + 1 + TEST] @ w
-            for r, w in zip(requests, weights, strict=True)
-        ]
+        [returns[r.decision_row + 1 : r.decision_row + 1 + TEST] @ w for r, w in zip(requests, weights, strict=True)]
     )
     volatility = daily.std(ddof=1) * np.sqrt(252)
     library = np.asarray(walked.returns).std(ddof=1) * np.sqrt(252)

@@ -33,9 +33,7 @@ def allocate(make_window, make_settings):
 
     def run(returns, profile="min_variance", *, solve=None, window=None, **changes):
         settings = make_settings(**changes)
-        (estimate,) = estimate_windows(
-            [make_window(returns, **(window or {}))], settings, periods_per_year=252
-        )
+        (estimate,) = estimate_windows([make_window(returns, **(window or {}))], settings, periods_per_year=252)
         return solve_profile(estimate, profile, settings, **(solve or {}))
 
     return run
@@ -119,9 +117,7 @@ def test_no_atom_is_infeasible_and_all_cash(allocate, profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("policy", "weight"), [("relax", 1.0), ("cash", 0.25), ("fail", 0.0)])
-def test_one_atom_needs_no_solver_and_follows_the_cap_policy(
-    simulate, allocate, monkeypatch, profile, policy, weight
-):
+def test_one_atom_needs_no_solver_and_follows_the_cap_policy(simulate, allocate, monkeypatch, profile, policy, weight):
     def forbidden(*args, **kwargs):
         raise AssertionError("a library was called")
 
@@ -198,9 +194,7 @@ def test_a_window_of_dead_atoms_only_is_infeasible(allocate, profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("sessions", [1, 2])
-def test_a_window_of_one_row_falls_to_equal_weights_and_one_of_two_is_solved(
-    allocate, simulate, profile, sessions
-):
+def test_a_window_of_one_row_falls_to_equal_weights_and_one_of_two_is_solved(allocate, simulate, profile, sessions):
     found = allocate(simulate(sessions, 20), profile)
     check(found)
     if sessions == 1:
@@ -463,9 +457,7 @@ def test_nothing_after_a_decision_enters_its_weights(simulate, make_settings):
         for matrix in (future, returns[:known]):
             found = run(matrix, settings, asked[: place + 1], cost_rate=6e-4, step=20)
             for profile in PROFILES:
-                np.testing.assert_array_equal(
-                    found[profile][place].atom_weights, base[profile][place].atom_weights
-                )
+                np.testing.assert_array_equal(found[profile][place].atom_weights, base[profile][place].atom_weights)
     # The decision row itself does enter.
     touched = returns.copy()
     touched[asked[0].decision_row] += np.random.default_rng(1).normal(0, 0.05, 10)
@@ -515,9 +507,7 @@ def test_the_turnover_penalty_lowers_turnover_and_only_when_asked(simulate, make
     returns = simulate(400, 10)
 
     def turnover(**changes):
-        walked = run(returns, make_settings(cluster_mode="none", **changes), cost_rate=6e-4, step=20)[
-            "min_variance"
-        ]
+        walked = run(returns, make_settings(cluster_mode="none", **changes), cost_rate=6e-4, step=20)["min_variance"]
         assert {window.status for window in walked} == {"native"}
         weights = np.stack([window.atom_weights for window in walked])
         return np.abs(np.diff(weights, axis=0)).sum(), weights[0]

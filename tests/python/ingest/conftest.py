@@ -33,9 +33,7 @@ class Warehouse:
         return self.now
 
     def session(self) -> Any:
-        return open_session(
-            self.home, holder="test", clock=self.clock, say=self.said.append, wait_seconds=0.2
-        )
+        return open_session(self.home, holder="test", clock=self.clock, say=self.said.append, wait_seconds=0.2)
 
     def import_path(self, path: Path, **options: Any) -> list[Outcome]:
         with self.session() as session:

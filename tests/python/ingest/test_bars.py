@@ -51,17 +51,13 @@ def test_a_bad_row_is_quarantined_with_its_code_and_the_good_row_stays(
         1,
         1,
     )
-    (kept,) = warehouse.rows(
-        "select kind, code, severity, symbol, detail, payload, resolution from raw.quarantine"
-    )
+    (kept,) = warehouse.rows("select kind, code, severity, symbol, detail, payload, resolution from raw.quarantine")
     assert kept[:4] == ("bars", code, "error", symbol)
     assert found in kept[4]
     assert kept[6] is None
     payload = json.loads(kept[5])
     values = (
-        payload["text"].split(",")
-        if code == "BODY_PARSE"
-        else [payload[name] for name in HEADER.strip().split(",")]
+        payload["text"].split(",") if code == "BODY_PARSE" else [payload[name] for name in HEADER.strip().split(",")]
     )
     assert [value or "" for value in values] == row.split(",")
     assert outcome.error == f"1 of 2 rows are in quarantine: {code} 1"
@@ -69,9 +65,7 @@ def test_a_bad_row_is_quarantined_with_its_code_and_the_good_row_stays(
 
 def test_numeric_text_is_parsed_and_absent_volume_is_null(warehouse: Any) -> None:
     warehouse.import_text(HEADER + 'NASDAQ:AAPL,2024-03-01," 1e1",11.0,9,10.50,\n')
-    assert warehouse.rows("select open, high, low, close, volume from raw.bars") == [
-        (10.0, 11.0, 9.0, 10.5, None)
-    ]
+    assert warehouse.rows("select open, high, low, close, volume from raw.bars") == [(10.0, 11.0, 9.0, 10.5, None)]
 
 
 def test_closes_alone_make_bars_without_open_high_low(warehouse: Any) -> None:
@@ -92,9 +86,7 @@ def test_a_dated_bar_opens_at_local_midnight_on_both_sides_of_the_clock_change(w
     ]
 
 
-@pytest.mark.parametrize(
-    ("factor", "unit"), [(1, "seconds"), (1_000, "milliseconds"), (1_000_000, "microseconds")]
-)
+@pytest.mark.parametrize(("factor", "unit"), [(1, "seconds"), (1_000, "milliseconds"), (1_000_000, "microseconds")])
 def test_the_unit_of_epoch_times_is_told_by_magnitude(warehouse: Any, factor: int, unit: str) -> None:
     opened = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp())
     rows = "".join(f"{(opened + 86_400 * day) * factor},{10 + day}\n" for day in range(3))
@@ -184,9 +176,7 @@ def test_an_equal_bar_that_became_final_is_stored_again(warehouse: Any) -> None:
 def test_a_revision_is_a_new_row_and_the_old_one_stays(warehouse: Any) -> None:
     warehouse.import_text(HEADER + GOOD)
     before = warehouse.rows("select * from raw.bars")
-    revised = warehouse.import_text(
-        HEADER + GOOD.replace("10.5", "10.7"), received_at=datetime(2024, 4, 2, tzinfo=UTC)
-    )
+    revised = warehouse.import_text(HEADER + GOOD.replace("10.5", "10.7"), received_at=datetime(2024, 4, 2, tzinfo=UTC))
     assert (revised.status, revised.rows_superseding) == ("OK", 1)
     assert warehouse.rows("select * from raw.bars where close = 10.5") == before
     back = warehouse.import_text(HEADER + GOOD, received_at=datetime(2024, 4, 3, tzinfo=UTC))
@@ -250,9 +240,9 @@ def test_a_file_without_one_good_row_is_landed_and_rejected(warehouse: Any) -> N
     outcome = warehouse.import_text(HEADER + GOOD.replace("10.5", "nan"))
     assert (outcome.status, outcome.rows_quarantined) == ("REJECTED", 1)
     assert warehouse.rows("select status from raw.loads where kind = 'bars'") == [("REJECTED",)]
-    assert warehouse.rows(
-        "select status, last_final_session, consecutive_failures from ops.symbol_registry"
-    ) == [("MISSING", None, 1)]
+    assert warehouse.rows("select status, last_final_session, consecutive_failures from ops.symbol_registry") == [
+        ("MISSING", None, 1)
+    ]
     warehouse.import_text(HEADER + GOOD)
     assert warehouse.rows("select status, consecutive_failures from ops.symbol_registry") == [("STABLE", 0)]
     warehouse.import_text(HEADER + GOOD.replace("10.5", "nan").replace("03-01", "03-04"))

@@ -153,9 +153,7 @@ def test_an_interruption_is_one_sentence_and_130(run: Any, monkeypatch: pytest.M
 def test_the_command_line_loads_nothing_heavy(repository: Path) -> None:
     heavy = {"duckdb", "pandas", "pyarrow", "pydantic", "rich"}
     code = f"import sys, ingest.cli; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -37,9 +37,7 @@ def test_every_table_and_column_reaches_duckdb_with_a_comment(warehouse: Any) ->
     assert warehouse.rows(
         "select count(*) from duckdb_tables() where schema_name in ('raw', 'ops') and comment is null"
     ) == [(0,)]
-    assert warehouse.rows(
-        "select count(*) from duckdb_constraints() where constraint_type = 'FOREIGN KEY'"
-    ) == [(0,)]
+    assert warehouse.rows("select count(*) from duckdb_constraints() where constraint_type = 'FOREIGN KEY'") == [(0,)]
 
 
 def test_load_ids_ascend_even_when_the_clock_runs_back() -> None:
@@ -67,9 +65,7 @@ def test_payloads_are_named_by_their_hash_and_reused(warehouse: Any) -> None:
 def test_a_later_load_changes_no_stored_row(warehouse: Any) -> None:
     warehouse.import_text(TEXT)
     before = warehouse.raw_tables()
-    warehouse.import_text(
-        TEXT.replace("10", "11").replace("nan", "12"), received_at=datetime(2024, 4, 2, tzinfo=UTC)
-    )
+    warehouse.import_text(TEXT.replace("10", "11").replace("nan", "12"), received_at=datetime(2024, 4, 2, tzinfo=UTC))
     after = warehouse.raw_tables()
     for name in before:
         if name != "ops.symbol_registry":
@@ -219,9 +215,7 @@ def test_a_killed_writer_loses_nothing_and_doubles_nothing(warehouse: Any, repos
             while process.poll() is None and (not loads.is_dir() or len(list(loads.glob("*.json"))) < landed):
                 time.sleep(0.001)
             process.send_signal(signal.SIGKILL)
-    done = subprocess.run(
-        command, cwd=repository, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert warehouse.rows("select count(*), count(distinct (symbol, opened_at_utc)) from raw.bars") == [
         (185_893, 185_893)

@@ -102,12 +102,10 @@ def test_history_comes_back_from_the_published_snapshot_and_the_rest_does_not(la
         "where schema_name not in ('raw', 'ops') order by 1"
     )
     assert [name for (name,) in tables] == ["features.quality_results", "selection.runs", "tournaments.cells"]
-    assert landed.rows("select comment from duckdb_tables() where table_name = 'runs'") == [
-        ("One row per run.",)
+    assert landed.rows("select comment from duckdb_tables() where table_name = 'runs'") == [("One row per run.",)]
+    assert landed.rows("select comment from duckdb_columns() where table_name = 'runs' and column_name = 'run_id'") == [
+        ("the run's id",)
     ]
-    assert landed.rows(
-        "select comment from duckdb_columns() where table_name = 'runs' and column_name = 'run_id'"
-    ) == [("the run's id",)]
     assert "restored selection.runs: 2 rows from warehouse.duckdb" in landed.said
     with duckdb.connect(str(landed.home.workbench)) as workbench, pytest.raises(duckdb.ConstraintException):
         workbench.execute("insert into selection.runs values ('a', 'sample')")

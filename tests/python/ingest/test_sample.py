@@ -25,9 +25,7 @@ def land(warehouse: Any, repository: Path, **options: Any) -> Any:
         )
 
 
-def test_the_sample_lands_every_close_of_the_package_under_its_symbol(
-    warehouse: Any, repository: Path
-) -> None:
+def test_the_sample_lands_every_close_of_the_package_under_its_symbol(warehouse: Any, repository: Path) -> None:
     warehouse.now = warehouse.now.replace(year=2026)
     outcomes = land(warehouse, repository)
     assert [outcome.status for outcome in outcomes] == ["OK"] * 4
@@ -56,9 +54,7 @@ def test_the_sample_lands_every_close_of_the_package_under_its_symbol(
     ) == [("STABLE", 26, "2022-12-28")]
 
 
-def test_a_second_run_adds_nothing_whether_it_reads_the_payloads_or_not(
-    warehouse: Any, repository: Path
-) -> None:
+def test_a_second_run_adds_nothing_whether_it_reads_the_payloads_or_not(warehouse: Any, repository: Path) -> None:
     land(warehouse, repository)
     before = warehouse.raw_tables()
     for force in (False, True):
@@ -82,8 +78,7 @@ def test_payloads_are_the_exact_bytes_of_the_package(warehouse: Any, repository:
 def test_metadata_say_what_the_profile_needs(warehouse: Any, repository: Path) -> None:
     land(warehouse, repository)
     rows = {
-        symbol: json.loads(text)
-        for symbol, text in warehouse.rows("select symbol, payload from raw.symbol_metadata")
+        symbol: json.loads(text) for symbol, text in warehouse.rows("select symbol, payload from raw.symbol_metadata")
     }
     assert len(rows) == 26
     assert {row["calendar_id"] for row in rows.values()} == {"XNYS"}

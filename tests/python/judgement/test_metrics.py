@@ -87,9 +87,7 @@ def noise(n: int, seed: int = 0, scale: float = 0.01) -> Array:
 
 
 def worked_path(bps: float) -> CellSeries:
-    returns = np.array(
-        [[0, 0], [0.02, -0.01], [-0.01, 0.02], [0.03, -0.02], [0.0, 0.01], [0.01, 0.0], [-0.02, 0.01]]
-    )
+    returns = np.array([[0, 0], [0.02, -0.01], [-0.01, 0.02], [0.03, -0.02], [0.0, 0.01], [0.01, 0.0], [-0.02, 0.01]])
     rules = SimulationSettings(
         short_isolation=False, delist_after=5, delist_haircut=0.0, starting_nav=1e6, bankrupt_below=0.01
     )
@@ -121,9 +119,7 @@ def test_the_two_asset_example_gives_the_worked_metrics() -> None:
     assert found["n_obs"].value == 6
 
 
-def test_ten_days_at_minus_forty_percent_annualise_to_almost_everything_and_windows_do_not_annualise() -> (
-    None
-):
+def test_ten_days_at_minus_forty_percent_annualise_to_almost_everything_and_windows_do_not_annualise() -> None:
     returns = np.full(10, 0.6**0.1 - 1)
     assert judge(returns, periods=365)["cagr"].value == pytest.approx(-0.999999992, abs=5e-10)
     rows = {row.metric: row.value for row in window_metrics(series_from(returns))}
@@ -427,9 +423,7 @@ def test_what_is_left_of_a_lost_book_is_still_measured() -> None:
 
     r = np.concatenate([noise(251), [-1 + 1e-14]])
     wealth = float(np.prod(1 + r))
-    assert (
-        abs(stats_library().cagr(pd.Series(r, dates_of(252)), periods=25) + 1 - wealth ** (25 / 252)) > 1e-7
-    )
+    assert abs(stats_library().cagr(pd.Series(r, dates_of(252)), periods=25) + 1 - wealth ** (25 / 252)) > 1e-7
     assert judge(r, periods=25)["cagr"].value == pytest.approx(wealth ** (25 / 252) - 1, abs=1e-12)
     assert judge(r, periods=25)["calmar"].status == "ok"
 

@@ -16,9 +16,7 @@ from quantmill.simulation import SimulatedPath, prepare_bars, simulate
 
 Array = NDArray[np.float64]
 
-A_RETURNS = np.array(
-    [[0, 0], [0.02, -0.01], [-0.01, 0.02], [0.03, -0.02], [0.00, 0.01], [0.01, 0.00], [-0.02, 0.01]]
-)
+A_RETURNS = np.array([[0, 0], [0.02, -0.01], [-0.01, 0.02], [0.03, -0.02], [0.00, 0.01], [0.01, 0.00], [-0.02, 0.01]])
 A_TARGETS = np.array([[0.6, 0.4], [0.3, 0.7]])
 
 
@@ -538,9 +536,7 @@ def test_two_simulators_written_apart_agree(
     changes = {"short_isolation": isolate, "delist_haircut": haircut, "delist_after": 3}
 
     fast = run(returns, targets, decisions, mode=mode, bps=bps, borrow=borrow, periods=365, **changes)
-    slow = slow_simulation(
-        returns, targets, decisions.tolist(), mode, bps / 1e4, borrow / 365, rules(**changes)
-    )
+    slow = slow_simulation(returns, targets, decisions.tolist(), mode, bps / 1e4, borrow / 365, rules(**changes))
     np.testing.assert_allclose(fast.nav, slow["nav"], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(fast.turnover, slow["turnover"], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(fast.cost, slow["cost"], rtol=1e-10, atol=1e-12)

@@ -23,9 +23,7 @@ def test_a_short_stream_is_floored_at_the_loss_of_its_stake():
 
 
 def test_a_long_stream_is_its_return_floored_at_minus_one():
-    np.testing.assert_array_equal(
-        synthetic_stream(np.array([-1.2, 0.1, np.nan]), "LONG"), [-1.0, 0.1, np.nan]
-    )
+    np.testing.assert_array_equal(synthetic_stream(np.array([-1.2, 0.1, np.nan]), "LONG"), [-1.0, 0.1, np.nan])
 
 
 def test_borrow_is_charged_to_short_streams_only():
@@ -52,9 +50,7 @@ def test_signs_of_directions():
 def test_the_sign_test_passes_streams_built_from_their_direction():
     returns = np.column_stack([RETURNS, RETURNS, [np.nan, 0.1, 0.2, -0.3]])
     directions = ("LONG", "SHORT", "SHORT")
-    streams = np.column_stack(
-        [synthetic_stream(returns[:, i], d, borrow_daily=1e-4) for i, d in enumerate(directions)]
-    )
+    streams = np.column_stack([synthetic_stream(returns[:, i], d, borrow_daily=1e-4) for i, d in enumerate(directions)])
     require_directions(returns, streams, directions, ("a", "b", "c"), borrow_daily=1e-4)
 
 
