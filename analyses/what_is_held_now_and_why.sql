@@ -5,7 +5,7 @@ select
     round(100 * weights.cluster_weight, 2) as cluster_percent,
     round(100 * weights.share_in_cluster, 2) as share_percent,
     round(100 * weights.weight, 2) as weight_percent
-from selection.latest_runs as latest
+from selection.runs_latest as latest
 inner join tournaments.configs as configs on latest.run_id = configs.run_id
 inner join tournaments.atom_weights as weights
     on configs.run_id = weights.run_id and configs.config_id = weights.config_id

@@ -229,8 +229,8 @@ def main() -> None:
     page = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; do not edit. The median counts, over three runs of whole commands and fifteen calls of",
-        "functions. Set-up is not in it.",
+        "Written by `make bench`; do not edit. The median counts, over three runs of whole commands and fifteen calls",
+        "of functions. Set-up is not in it.",
         "",
         f"Machine: {machine()}.",
         "",

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
+    """A column of a landing table: name, DuckDB type and comment."""
+
     name: str
     type: str
     comment: str
 
 
 class Table(NamedTuple):
+    """A landing table: name, comment, columns and key."""
+
     name: str
     comment: str
     columns: tuple[Column, ...]

@@ -19,7 +19,7 @@
     ).columns[0].values()[0] %}
     {% if unsealed %}
         {% set tables = run_query("select schema_name || '.' || table_name from duckdb_columns()
-            where database_name = 'published' and column_name = 'run_id' and table_name not in ('runs', 'latest_runs') and not internal"
+            where database_name = 'published' and column_name = 'run_id' and table_name not in ('runs', 'runs_latest') and not internal"
         ).columns[0].values() %}
         {% for table in tables %}
             {% do run_query("delete from published." ~ table ~ " where run_id in

@@ -79,8 +79,8 @@ def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> No
         """
         select distinct round(a.cash, 12), a.status from tournaments.window_allocations as a
         join tournaments.configs as c using (run_id, config_id)
-        join selection.run_settings as s on s.run_id = a.run_id and s.key = 'allocation.cap_policy' and s.value = '"cash"'
-        where not c.is_baseline
+        join selection.run_settings as s on s.run_id = a.run_id and s.key = 'allocation.cap_policy'
+        where not c.is_baseline and s.value = '"cash"'
         """,
     )
     assert shares == [(0.75, "native")]

@@ -98,7 +98,9 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
             from selection.decisions join selection.windows using (run_id, window_set, window_index)
             where decision_date <= ?
         """,
-        "days": "select cell_id, session_date, net_return, nav from tournaments.portfolio_returns where session_date <= ?",
+        "days": """
+            select cell_id, session_date, net_return, nav from tournaments.portfolio_returns where session_date <= ?
+        """,
         "returns": "select symbol, session_date, simple_return from features.daily_returns where session_date <= ?",
         "health": "select symbol, as_of_date, verdict, reasons from features.symbol_health where as_of_date <= ?",
         "gaps": "select symbol, session_date, run_length, is_excused from features.bar_gaps where session_date <= ?",

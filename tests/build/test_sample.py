@@ -212,7 +212,7 @@ def test_the_ledger_verifies_and_its_seal_covers_every_table_of_the_run(sample_h
         )
     }
     assert (
-        sealed == set(TABLE_KEYS) == with_run - {"selection.runs", "selection.latest_runs", "tournaments.audit_ledger"}
+        sealed == set(TABLE_KEYS) == with_run - {"selection.runs", "selection.runs_latest", "tournaments.audit_ledger"}
     )
 
 
