@@ -186,7 +186,6 @@ def measure_functions() -> list[Figure]:
     output = subprocess.run(
         [sys.executable, __file__, "functions"],
         cwd=ROOT,
-        env=environment,
         capture_output=True,
         text=True,
         check=True,
