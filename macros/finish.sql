@@ -1,11 +1,12 @@
 {# The end of a build: without errors the run is sealed and, after a whole build, the workbench is published. #}
 {% macro finish(results) %}
-    {% if execute and flags.WHICH in ('build', 'run') and results | length > 0 %}
+    {% if execute and flags.WHICH == 'build' and results | length > 0 %}
         {% set unwanted = ['error', 'fail', 'skipped', 'runtime error', 'partial success'] %}
         {% set bad = results | selectattr('status', 'in', unwanted) | list %}
         {% set arguments = invocation_args_dict %}
         {% set partial = arguments.get('select') or arguments.get('exclude') or arguments.get('selector')
-            or arguments.get('resource_types') or arguments.get('exclude_resource_types') or arguments.get('empty') %}
+            or arguments.get('resource_types') or arguments.get('exclude_resource_types')
+            or arguments.get('empty') or arguments.get('sample') %}
         {% if bad %}
             {% do mark_failed() %}
             {% do log('publish: skipped, ' ~ (bad | length) ~ ' step(s) not ok; the published snapshot is unchanged', info=true) %}

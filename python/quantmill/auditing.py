@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from quantmill.errors import LedgerError
-from quantmill.ledger import Verification, row_to_line, verify_lines, verify_table_equals_lines, verify_tables
+from quantmill.ledger import (
+    Verification,
+    canonical_json,
+    read_record,
+    row_to_line,
+    verify_lines,
+    verify_table_equals_lines,
+    verify_tables,
+)
 from quantmill.manifest.home import Home
 from quantmill.snapshot import find_run, read_snapshot, rows
 from quantmill.stages.context import ledger_path
 from quantmill.stages.sealing import TABLE_KEYS, table_digest
 
+RUN_QUERY = "select * from selection.runs where run_id = ?"
 LEDGER_QUERY = "select * from tournaments.audit_ledger where run_id = ? order by sequence"
 
 
@@ -29,11 +39,25 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
             return chain.code
         if chain.seal is None:
             raise LedgerError(f"{path} verified without a SEAL", remedy="build the run again")
+        opened = _report("run", _compare_run(chain.seal.seq, lines[0], rows(connection, RUN_QUERY, [found])[0]))
+        if opened:
+            return opened
         digests = {name: table_digest(name, connection.table(name), found) for name in TABLE_KEYS}
         tables = verify_tables(chain.seal, digests)
         if _report("tables", tables):
             return tables.code
         return _report("file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines))
+
+
+def _compare_run(sequence: int, genesis: bytes, run: dict[str, Any]) -> Verification:
+    """Compare the row of the run with what GENESIS says of it; code 6 names the first field that differs."""
+    data = read_record(genesis).data
+    said = {name: data[name] for name in ("profile", "settings_hash", "snapshot_hash", "code_hash", "universe_basis")}
+    said["settings"] = canonical_json(data["settings"])
+    for name, value in said.items():
+        if run[name] != value:
+            return Verification(6, f"selection.runs has another {name} than GENESIS", sequence)
+    return Verification(0, f"{len(said)} fields of selection.runs are those of GENESIS")
 
 
 def export_ledger(home: Home, run_id: str) -> Path:

@@ -193,6 +193,9 @@ class Settings(Record):
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
         if self.headline.risk_profile not in self.matrix.risk_profiles:
             raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
+        sessions = 365 if self.calendar_id == "24/7" else 252
+        if self.periods_per_year != sessions:
+            raise ValueError(f"periods_per_year is {self.periods_per_year}; calendar {self.calendar_id} has {sessions}")
         if self.as_of.tzinfo is None:
             raise ValueError("as_of has no time zone; write it like 2022-12-28T22:00:00Z")
         return self

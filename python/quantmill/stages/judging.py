@@ -10,6 +10,7 @@ import numpy as np
 from quantmill.ledger_file import Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
 from quantmill.stages.nesting import flatten_groups, nested
+from quantmill.stages.plan import cell_context
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,19 +64,7 @@ def judge_run(
     books = _read_books(context, weights, targets, windows)
     intents = ledger.intents(
         "backtest_summary",
-        [
-            {
-                "selection": cell["selection_engine"],
-                "window_set": cell["window_set"],
-                "rebalance": cell["rebalance_mode"],
-                "engine": cell["engine"],
-                "profile": cell["risk_profile"],
-                "simulator": cell["simulator"],
-                "cost_model": cell["cost_model"],
-                "cell_id": cell["cell_id"],
-            }
-            for cell in planned
-        ],
+        [cell_context(cell) for cell in planned],
     )
     twins: dict[tuple[str, str], float | None] = {}
     judged, outcomes = [], []

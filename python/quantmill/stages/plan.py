@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantmill.ledger import canonical_json
@@ -89,6 +90,20 @@ def plan_cells(settings: Settings) -> list[dict[str, Any]]:
                     }
                 )
     return cells
+
+
+def cell_context(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the context under which the ledger records work on a cell."""
+    return {
+        "selection": cell["selection_engine"],
+        "window_set": cell["window_set"],
+        "rebalance": cell["rebalance_mode"],
+        "engine": cell["engine"],
+        "profile": cell["risk_profile"],
+        "simulator": cell["simulator"],
+        "cost_model": cell["cost_model"],
+        "cell_id": cell["cell_id"],
+    }
 
 
 def plan_table(current_run: Any, settings_rows: Any) -> pa.Table:

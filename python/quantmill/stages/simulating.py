@@ -12,6 +12,7 @@ from quantmill.ledger import decimal_text, frame_hash
 from quantmill.ledger_file import Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
 from quantmill.stages.nesting import nested
+from quantmill.stages.plan import cell_context
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,19 +60,7 @@ def simulate_run(
     weights = _target_matrices(target_rows, window_rows, cells, panel)
     intents = ledger.intents(
         "backtest_simulate",
-        [
-            {
-                "selection": cell["selection_engine"],
-                "window_set": cell["window_set"],
-                "rebalance": cell["rebalance_mode"],
-                "engine": cell["engine"],
-                "profile": cell["risk_profile"],
-                "simulator": cell["simulator"],
-                "cost_model": cell["cost_model"],
-                "cell_id": cell["cell_id"],
-            }
-            for cell in cells
-        ],
+        [cell_context(cell) for cell in cells],
     )
     tables = [_table(context.run_id, [], panel)]
     for cell, intent in zip(cells, intents, strict=True):
