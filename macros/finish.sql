@@ -1,6 +1,8 @@
 {# The end of a build: without errors the run is sealed and, after a whole build, the workbench is published. #}
 {% macro finish(results) %}
-    {% if execute and flags.WHICH == 'build' and results | length > 0 %}
+    {% if execute and flags.WHICH == 'run' %}
+        {% do log('publish: skipped, dbt run tests nothing; dbt build seals and publishes', info=true) %}
+    {% elif execute and flags.WHICH == 'build' and results | length > 0 %}
         {% set unwanted = ['error', 'fail', 'skipped', 'runtime error', 'partial success'] %}
         {% set bad = results | selectattr('status', 'in', unwanted) | list %}
         {% set arguments = invocation_args_dict %}
@@ -31,12 +33,18 @@
 
 {% macro seal() %}
     {% set run = run_query("select run_id, is_sealed from work.calc_run").rows[0] %}
+    {% set own = " where run_id = '" ~ run[0] ~ "'" %}
     {% if run[1] %}
         {% do log('UP_TO_DATE: run ' ~ run[0] ~ ' is sealed; its ledger was verified and its rows were left alone', info=true) %}
     {% else %}
-        {% do run_query("update selection.runs as r set status = 'sealed', chain_head = l.hash
-            from (select run_id, arg_max(hash, sequence) as hash from tournaments.audit_ledger group by run_id) as l
-            where l.run_id = r.run_id and r.run_id = '" ~ run[0] ~ "'") %}
+        {% do run_query("update selection.runs set status = 'sealed', chain_head =
+            (select arg_max(hash, sequence) from tournaments.audit_ledger" ~ own ~ ")" ~ own) %}
         {% do log('sealed: run ' ~ run[0], info=true) %}
+    {% endif %}
+    {% do run_query("update selection.runs set verified_snapshot_id =
+        (select arg_max(snapshot_id, (created_at_utc, snapshot_id)) from ops.snapshots)" ~ own) %}
+    {% set cells = run_query("select count(*), count(*) filter (where status <> 'ok') from tournaments.cells" ~ own).rows[0] %}
+    {% if cells[1] %}
+        {% do log('attention: ' ~ cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok; tournaments.cells says why', info=true) %}
     {% endif %}
 {% endmacro %}

@@ -3,13 +3,13 @@
 {% macro publish() %}
     {% do run_query("detach database if exists published") %}
     {% set staged = run_query("select publish_prepare()").columns[0].values()[0] %}
-    {% do run_query("attach '" ~ staged ~ "' as published (storage_version 'v1.2.0')") %}
+    {% do run_query("attach '" ~ staged | replace("'", "''") ~ "' as published (storage_version 'v1.2.0')") %}
     {% do run_query("copy from database " ~ target.database ~ " to published") %}
     {% do run_query("drop schema published.work cascade") %}
     {% do forget_unsealed_runs() %}
     {% do run_query("checkpoint published") %}
     {% do run_query("detach published") %}
-    {% set path = run_query("select publish_swap('" ~ staged ~ "')").columns[0].values()[0] %}
+    {% set path = run_query("select publish_swap('" ~ staged | replace("'", "''") ~ "')").columns[0].values()[0] %}
     {% do log('published: ' ~ path, info=true) %}
 {% endmacro %}
 

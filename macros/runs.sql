@@ -1,6 +1,15 @@
-{# History tables keep the rows of every run. A sealed run is left alone; the rows of an unsealed one are replaced. A
-   hook cannot carry a ref, so calc_run, which every history table is built after, stands here by its name. #}
+{# History tables keep the rows of every sealed run. Rows of runs that were never sealed, of this build or an earlier one,
+   are replaced or forgotten: nobody can be misled by them, and no test trips over them. A hook cannot carry a ref, so
+   selection.runs, which every history table is built after, stands here by its name. #}
 {% macro forget_unsealed_rows() -%}
+    {% if is_incremental() %}
+        delete from {{ this }}
+        where run_id not in (select run_id from {{ target.database }}.selection.runs where status = 'sealed')
+    {% endif %}
+{%- endmacro %}
+
+{# The table of runs itself remembers runs that failed; only the row of the current one is replaced. #}
+{% macro forget_current_run() -%}
     {% if is_incremental() %}
         delete from {{ this }}
         where run_id in (select run_id from {{ target.database }}.work.calc_run where not is_sealed)

@@ -9,10 +9,10 @@ def model(dbt, session):
 
 
 def sealed_runs(session):
-    """Ids of the runs that this workbench holds sealed; none before the first build."""
+    """Chain heads by run id of the runs that this workbench holds sealed; none before the first build."""
     known = session.sql(
         "select 1 from information_schema.tables where table_schema = 'selection' and table_name = 'runs'"
     ).fetchall()
     if not known:
-        return []
-    return [row[0] for row in session.sql("select run_id from selection.runs where status = 'sealed'").fetchall()]
+        return {}
+    return dict(session.sql("select run_id, chain_head from selection.runs where status = 'sealed'").fetchall())

@@ -40,7 +40,7 @@ judged as (
         history.*,
         windows.run_id,
         coalesce(health.verdict, 'MISSING') as verdict,
-        coalesce(health.verdict, 'MISSING') not in ('MISSING', 'TOXIC') as is_healthy,
+        coalesce(health.verdict, 'MISSING') not in ('MISSING', 'TOXIC', 'STALE') as is_healthy,
         history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough
     from history
     inner join windows
@@ -65,7 +65,8 @@ final as (
         {{ setting('universe.logic') }} as logic,
         {{ setting('universe.direction') }} as direction,
 
-        -- the gates it met and those it did not
+        -- the verdict on its data, and the gates it met and those it did not
+        verdict,
         cast(
             json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough) as varchar
         ) as passes,

@@ -13,7 +13,7 @@ engines as (
 
 ),
 
--- `baseline` recruits every candidate that has data; its score is 1 for all, so ranks follow the tie chain
+-- `baseline` recruits every candidate that has data; its score is 1 for all, so ranks follow atom_id
 final as (
 
     select

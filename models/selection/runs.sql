@@ -25,6 +25,7 @@ final as (
         settings_hash,
         code_version,
         code_hash,
+        is_overridden,
         universe_basis,
 
         -- what it was asked
@@ -32,6 +33,7 @@ final as (
 
         -- when it was opened, and the hash of its last ledger record once it is sealed
         opened_at_utc,
+        cast(null as varchar) as verified_snapshot_id,
         cast(null as varchar) as chain_head
 
     from calculated

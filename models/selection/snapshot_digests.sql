@@ -32,6 +32,7 @@ metadata as (
 
     select
         symbol,
+        calendar_id,
         sha256(to_json(struct_pack(
             asset_class := asset_class, asset_type := asset_type, region := region, subclass := subclass,
             venue_class := venue_class, base := base, quote := quote, economic_id := economic_id, sector := sector,
@@ -47,6 +48,7 @@ final as (
     select
         symbols.symbol,
         coalesce(bars.bar_count, 0) as bar_count,
+        metadata.calendar_id,
         bars.bars_hash,
         metadata.metadata_hash
     from symbols

@@ -42,7 +42,10 @@ checked as (
 
     select
         sets.*,
-        coalesce({{ setting('allocation.estimation_window', 'integer') }}, greatest(sets.train, 120)) as estimation,
+        coalesce(
+            try_cast({{ setting('allocation.estimation_window') }} as integer),
+            case when {{ setting('allocation.estimation_window') }} = 'train' then train else greatest(train, 120) end
+        ) as estimation,
         case
             when extent.row_count < sets.train + sets.test
                 then error(

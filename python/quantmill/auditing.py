@@ -34,7 +34,11 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
             return _report("file", Verification(4, f"{path} is missing; 'ledger-export' writes it again"))
         lines = path.read_bytes().splitlines(keepends=True)
         head = connection.execute("select chain_head from selection.runs where run_id = ?", [found]).fetchone()
-        chain = verify_lines(lines, chain_head=head[0] if head else None)
+        if head is None or not head[0]:
+            return _report(
+                "chain", Verification(3, "selection.runs has no chain head for the run, though it is sealed")
+            )
+        chain = verify_lines(lines, chain_head=head[0])
         if _report("chain", chain):
             return chain.code
         if chain.seal is None:

@@ -13,7 +13,7 @@ from typing import Any
 from quantmill.errors import QuantmillError, WarehouseError
 from quantmill.ledger import verify_lines
 from quantmill.manifest.compose import resolve
-from quantmill.manifest.home import Home
+from quantmill.manifest.home import Home, writer_lock
 from quantmill.manifest.settings import Settings
 from quantmill.snapshot import read_snapshot
 from quantmill.stages.context import code_hash, ledger_path
@@ -35,43 +35,47 @@ class Sealed:
 
 
 def find_sealed(home: Home, settings: Settings) -> Sealed | None:
-    """Return the published, sealed run of these settings, this code and the newest landed data, or None.
+    """Return a published, sealed run of these settings and this code that was verified on the newest landed data.
 
-    A run whose ledger file is missing, fails its verification or ends elsewhere than the snapshot says is not
-    returned.
+    None where there is none: then it has to be built. So it is, with a word about it, where the published snapshot
+    does not open or is of another version, and where a ledger file is missing, fails its verification or ends
+    elsewhere than the snapshot says. Raises `WarehouseError` where the workbench does not open.
     """
     if not (home.snapshot.is_file() and home.workbench.is_file()):
         return None
     import duckdb
 
-    with read_snapshot(home) as connection:
-        found = connection.execute(
-            """
-            select run_id, chain_head, snapshot_id from selection.runs
-            where status = 'sealed' and settings_hash = ? and code_hash = ?
-            """,
-            [sha256(settings.model_dump(mode="json")), code_hash(home.root)],
-        ).fetchone()
-    if found is None:
-        return None
-    run_id, chain_head, snapshot_id = found
+    with writer_lock(home, holder="quantmill build"):
+        try:
+            with duckdb.connect(str(home.workbench), read_only=True) as workbench:
+                newest = workbench.execute(
+                    "select arg_max(snapshot_id, (created_at_utc, snapshot_id)) from ops.snapshots"
+                ).fetchall()[0][0]
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"the workbench {home.workbench} does not open: {str(error).splitlines()[0]}",
+                remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again",
+            ) from None
     try:
-        with duckdb.connect(str(home.workbench), read_only=True) as workbench:
-            newest = workbench.execute(
-                "select snapshot_id from ops.snapshots order by created_at_utc desc, snapshot_id desc limit 1"
-            ).fetchone()
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"the workbench {home.workbench} does not open: {str(error).splitlines()[0]}",
-            remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again",
-        ) from None
-    path = ledger_path(home, run_id)
-    if newest is None or newest[0] != snapshot_id or not path.is_file():
+        with read_snapshot(home) as connection:
+            found = connection.execute(
+                """
+                select run_id, chain_head from selection.runs
+                where status = 'sealed' and settings_hash = ? and code_hash = ? and verified_snapshot_id = ?
+                order by opened_at_utc desc
+                """,
+                [sha256(settings.model_dump(mode="json")), code_hash(home.root), newest],
+            ).fetchall()
+    except (WarehouseError, duckdb.Error) as error:
+        print(f"the published snapshot cannot be used ({str(error).splitlines()[0]}); building a new one")
         return None
-    lines = path.read_bytes().splitlines(keepends=True)
-    if verify_lines(lines, chain_head=chain_head).code:
-        return None
-    return Sealed(run_id=run_id, record_count=len(lines))
+    for run_id, chain_head in found:
+        path = ledger_path(home, run_id)
+        if path.is_file():
+            lines = path.read_bytes().splitlines(keepends=True)
+            if not verify_lines(lines, chain_head=chain_head).code:
+                return Sealed(run_id=run_id, record_count=len(lines))
+    return None
 
 
 def build(home: Home, profile: str, *, overrides: Mapping[str, Any], label: str) -> str | None:
@@ -84,9 +88,11 @@ def build(home: Home, profile: str, *, overrides: Mapping[str, Any], label: str)
     sealed = find_sealed(home, settings)
     if sealed is not None:
         print(
-            f"UP_TO_DATE: run {sealed.run_id} is sealed and published, its ledger of {sealed.record_count}"
+            f"UP_TO_DATE: run {sealed.run_id} is sealed and published, the chain of its {sealed.record_count} ledger"
             " records verifies, and neither data, settings nor code have changed; nothing to build"
         )
+        if label:
+            print(f"the label '{label}' was not given: a sealed run keeps the one it has")
         return sealed.run_id
     variables = {"profile": profile, "set": dict(overrides), "label": label}
     print(f"build: profile {profile}", flush=True)

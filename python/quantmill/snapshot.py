@@ -46,18 +46,18 @@ def rows(
 
 
 def find_run(connection: duckdb.DuckDBPyConnection, *, run_id: str | None = None, profile: str | None = None) -> str:
-    """Return `run_id` if the snapshot holds it, else the newest run of `profile`.
+    """Return `run_id` if the snapshot holds it, else the newest run of `profile`, one without overrides first.
 
     Raises `UsageError` naming the runs that are there.
     """
     known = connection.execute(
-        "select run_id, profile from selection.runs order by opened_at_utc desc, run_id"
+        "select run_id, profile from selection.runs order by is_overridden, opened_at_utc desc, run_id"
     ).fetchall()
     for found, its_profile in known:
         if found == run_id or (run_id is None and its_profile == profile):
             return str(found)
     asked = f"run '{run_id}'" if run_id else f"a run of profile '{profile}'"
     raise UsageError(
-        f"the published snapshot has no {asked}; it has {', '.join(row[0] for row in known) or 'no runs'}",
+        f"{asked} is not in the published snapshot; it has {', '.join(row[0] for row in known) or 'no runs'}",
         remedy="'python -m quantmill list runs' shows what can be asked for",
     )

@@ -6,6 +6,7 @@ with returns as (
         session_bars.session_date,
         daily_returns.simple_return,
         session_bars.volume,
+        daily_returns.symbol is null and row_number() over by_session > 1 as has_no_return,
         coalesce(session_bars.total_return_close, session_bars.close) as close,
         median(coalesce(session_bars.total_return_close, session_bars.close)) over earlier as median_close,
         avg(session_bars.volume) over earlier as mean_volume,
@@ -14,9 +15,11 @@ with returns as (
     from {{ ref('session_bars') }} as session_bars
     left join {{ ref('daily_returns') }} as daily_returns
         on session_bars.symbol = daily_returns.symbol and session_bars.session_date = daily_returns.session_date
-    window earlier as (
-        partition by session_bars.symbol order by session_bars.session_date rows between 20 preceding and 1 preceding
-    )
+    window
+        by_session as (partition by session_bars.symbol order by session_bars.session_date),
+        earlier as (
+            partition by session_bars.symbol order by session_bars.session_date rows between 20 preceding and 1 preceding
+        )
 
 ),
 
@@ -49,6 +52,14 @@ found as (
     select
         symbol,
         session_date,
+        'ADJUSTMENT_CHANGE' as code,
+        cast(null as double) as value
+    from returns
+    where has_no_return
+    union all
+    select
+        symbol,
+        session_date,
         'VOLUME_SPIKE' as code,
         volume / mean_volume as value
     from returns
@@ -71,7 +82,7 @@ final as (
         cast(null as varchar) as donor_symbol,
 
         -- flags resolve by being harmless; verdict codes stay open until a resolution is recorded
-        code in ('EXTREME', 'VOLUME_SPIKE') as is_resolved
+        code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved
 
     from found
 

@@ -13,13 +13,13 @@ merged as (
     select
         symbol,
         session_date,
-        any_value(calendar_id) as calendar_id,
-        any_value(session_number) as session_number,
-        any_value(close_utc) as close_utc,
+        min(calendar_id) as calendar_id,
+        min(session_number) as session_number,
+        min(close_utc) as close_utc,
         arg_min(
             struct_pack(
                 open := open, high := high, low := low, close := close, volume := volume,
-                quote_volume := quote_volume, source := source, load_id := load_id
+                quote_volume := quote_volume, source := source, load_id := load_id, adjustment := adjustment
             ),
             case adjustment when 'splits' then 1 when 'none' then 2 else 3 end
         ) as bar,
@@ -42,6 +42,7 @@ final as (
         bar.high as high,
         bar.low as low,
         bar.close as close,
+        bar.adjustment as close_adjustment,
         total_return_close,
 
         -- volumes

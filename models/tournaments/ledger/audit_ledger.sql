@@ -32,13 +32,6 @@ final as (
         hash
 
     from records
-    {% if is_incremental() %}
-        where not exists (
-            select 1
-            from {{ this }} as known
-            where known.run_id = records.run_id and known.sequence = records.sequence
-        )
-    {% endif %}
 
 )
 

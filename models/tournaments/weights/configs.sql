@@ -24,7 +24,7 @@ solved as (
         count(*) as window_count,
         count(*) filter (where status in ('native', 'composed', 'retried')) as healthy_count,
         count(*) filter (where status like 'fallback%') as fallback_count,
-        any_value(fallback_reason) as example_reason
+        arg_min(fallback_reason, window_index) filter (where fallback_reason is not null) as example_reason
     from {{ ref('calc_allocations') }}
     group by run_id, config_id
 

@@ -14,6 +14,7 @@ with final as (
 
         -- outcome
         cash,
+        1 - coalesce(list_sum(list_transform(targets, target -> target.net_weight)), 0) as net_cash,
         len(weights) as atom_count,
         cluster_count,
 

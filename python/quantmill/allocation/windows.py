@@ -207,7 +207,7 @@ def ridge(settings: AllocationSettings, regime: str, quadrant: str | None) -> fl
                 remedy=f"add {key} to allocation.l2_gamma",
                 key=key,
             )
-        return settings.l2_gamma[key]
+        return settings.l2_gamma[key]  # type: ignore[index]
 
     if quadrant is None or regime == "CRISIS":
         return lookup(regime)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from pydantic import BaseModel, ValidationError
 from quantmill.errors import BadValue, UnknownKey, UnknownProfile, UsageError
 from quantmill.manifest.settings import Settings
 
+# Names become parts of run ids and of paths.
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENVIRONMENT_PREFIX = "QUANTMILL_SET_"
 
 
@@ -119,7 +122,7 @@ def _profile_layers(manifest: Path, profile: str) -> list[_Layer]:
             )
         seen.append(name)
         path = manifest / "profiles" / f"{name}.yml"
-        content = _read_named(path, kind="profile", known=list_profiles(manifest))
+        content = _read_named(path.parent, name, kind="profile")
         parent = content.pop("extends", None) or content.pop("alias", None)
         if parent is not None and not isinstance(parent, str):
             raise BadValue(
@@ -131,8 +134,7 @@ def _profile_layers(manifest: Path, profile: str) -> list[_Layer]:
     layers = [_Layer("defaults", "manifest/defaults.yml", _read(manifest / "defaults.yml"))]
     if isinstance(universe_name, str):
         path = manifest / "universes" / f"{universe_name}.yml"
-        known = sorted(found.stem for found in (manifest / "universes").glob("*.yml"))
-        universe = _read_named(path, kind="universe", known=known)
+        universe = _read_named(path.parent, universe_name, kind="universe")
         layers.append(_Layer("universe", _short(path), {"universe": {"id": universe_name, **universe}}))
         for layer in chain:
             layer.content.pop("universe", None)
@@ -144,8 +146,16 @@ def _short(path: Path) -> str:
     return "/".join(path.parts[-3:])
 
 
-def _read_named(path: Path, *, kind: str, known: list[str]) -> dict[str, Any]:
-    if path.name != Path(path.name).name or not path.is_file():
+def _read_named(folder: Path, name: str, *, kind: str) -> dict[str, Any]:
+    known = sorted(found.stem for found in folder.glob("*.yml"))
+    path = folder / f"{name}.yml"
+    if not NAME.fullmatch(name):
+        raise UnknownProfile(
+            f"{name!r} is no name of a {kind}: lower-case letters, digits and underscores were needed",
+            remedy=f"known are: {', '.join(known)}",
+            found=name,
+        )
+    if not path.is_file():
         close = difflib.get_close_matches(path.stem, known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
         raise UnknownProfile(f"no {kind} '{path.stem}' ({_short(path)} is not there)", remedy=hint, found=path.stem)

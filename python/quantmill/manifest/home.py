@@ -65,7 +65,7 @@ def find_home(start: Path, environment: Mapping[str, str]) -> Home:
         project = folder / PROJECT_FILE
         if project.is_file() and "name: quantmill" in project.read_text(encoding="utf-8"):
             state = environment.get("QUANTMILL_HOME")
-            return Home(root=folder, state=Path(state).absolute() if state else folder)
+            return Home(root=folder, state=folder / state if state else folder)
     raise WrongDirectory(
         f"{start} is not inside a quantmill project: no {PROJECT_FILE} named quantmill here or above",
         remedy="change to the folder that was cloned and run the command again",

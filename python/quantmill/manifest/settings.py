@@ -7,15 +7,52 @@ of the run's grid.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
 Sessions = Annotated[int, Field(ge=1)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9_]+:[A-Z0-9!._&-]+$")]
 Regime = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS"]
+RegimeOrQuadrant = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS", "EXPANSION", "INFLATIONARY_TREND", "STAGNATION"]
+Cap = Annotated[float, Field(gt=0, le=1)]
+Veto = Literal[
+    "ADV_MISSING",
+    "ASSET_VOL_HIGH",
+    "CONSTANT_SERIES",
+    "DATA_TOXIC",
+    "DOMINATED_LEVERAGED",
+    "ECI_HIGH",
+    "EFFICIENCY_LOW",
+    "ENTROPY_HIGH",
+    "ENTROPY_TOXIC",
+    "KURTOSIS_HIGH",
+    "METADATA_MISSING",
+    "MOMENTUM_GATE",
+    "RANDOM_WALK",
+    "ROC_EXTREME",
+    "SHORT_HISTORY",
+    "SHORT_UNBORROWABLE",
+    "SPREAD_WIDE",
+    "SURVIVAL_LOW",
+    "TOXIC_PERSISTENCE",
+    "TRACKING_POOR",
+    "VOL_D_EXTREME",
+    "WHITE_NOISE",
+]
+
+
+def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} stands there more than once")
+    return values
+
+
+# A list in which order may matter and repetition never does.
+Distinct = AfterValidator(_no_repeats)
 
 
 class Record(BaseModel):
@@ -30,8 +67,12 @@ class UniverseSettings(Record):
     id: str = Field(description="name of the universe file under manifest/universes")
     scanner_id: str = Field(description="name under which the candidates are recorded")
     basis: Literal["pit", "static"] = Field(description="static: today's list applied to all history")
-    symbols: tuple[Symbol, ...] = Field(min_length=1, description="candidate symbols, EXCHANGE:TICKER")
-    landed_only: tuple[Symbol, ...] = Field(default=(), description="landed and judged, never candidates")
+    symbols: Annotated[tuple[Symbol, ...], Distinct] = Field(
+        min_length=1, description="candidate symbols, EXCHANGE:TICKER"
+    )
+    landed_only: Annotated[tuple[Symbol, ...], Distinct] = Field(
+        default=(), description="landed and judged, never candidates"
+    )
     logic: Literal["buy_hold"] = Field(description="logic of every candidate")
     direction: Literal["LONG", "SHORT"] = Field(description="direction of every candidate")
 
@@ -62,14 +103,14 @@ class WindowSet(Record):
 class MatrixSettings(Record):
     """Which cells are run: the product of these lists, plus the baselines."""
 
-    selection_engines: tuple[Literal["baseline"], ...] = Field(min_length=1)
-    window_sets: tuple[str, ...] = Field(min_length=1)
-    rebalance_modes: tuple[Literal["window"], ...] = Field(min_length=1)
-    engines: tuple[Literal["custom"], ...] = Field(min_length=1)
-    risk_profiles: tuple[Literal["equal_weight", "min_variance"], ...] = Field(min_length=1)
-    simulators: tuple[Literal["custom"], ...] = Field(min_length=1)
-    cost_models: tuple[str, ...] = Field(min_length=1)
-    baselines: tuple[Literal["market", "benchmark", "raw_pool_ew"], ...] = Field(min_length=1)
+    selection_engines: Annotated[tuple[Literal["baseline"], ...], Distinct] = Field(min_length=1)
+    window_sets: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
+    rebalance_modes: Annotated[tuple[Literal["window"], ...], Distinct] = Field(min_length=1)
+    engines: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
+    risk_profiles: Annotated[tuple[Literal["equal_weight", "min_variance"], ...], Distinct] = Field(min_length=1)
+    simulators: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
+    cost_models: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
+    baselines: Annotated[tuple[Literal["market", "benchmark", "raw_pool_ew"], ...], Distinct] = Field(min_length=1)
 
 
 class Headline(Record):
@@ -103,27 +144,30 @@ class AllocationSettings(Record):
     """Estimators, clusters, caps, penalties and the solver ladder of the allocation stage."""
 
     covariance: Literal["ledoit_wolf", "sample"]
-    estimation_window: int | None = Field(
-        default=None, ge=2, description="rows of the risk estimators; null: max(train, 120)"
+    estimation_window: Annotated[int, Field(ge=2)] | Literal["train"] | None = Field(
+        default=None, description="rows of the risk estimators; null: max(train, 120); train: the training rows alone"
     )
     mean_window: Sessions
     correlation_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of epsilon")
     variance_floor: Rate = Field(description="added to the diagonal, as a fraction of the mean variance")
-    kappa_max: float = Field(gt=1, description="largest condition number of the shrunk correlation")
+    kappa_max: float = Field(
+        gt=1, allow_inf_nan=False, description="largest condition number of the shrunk correlation"
+    )
     cluster_mode: Literal["ward", "none"]
     cluster_lookbacks: tuple[Sessions, ...] = Field(min_length=1)
-    cluster_cut: dict[Regime, float]
+    cluster_cut: dict[Regime, Cap]
     max_clusters: Sessions
-    cluster_cap: Fraction
-    regime_caps: dict[Regime, Fraction]
-    asset_cap: Fraction
+    cluster_cap: Cap
+    regime_caps: dict[Regime, Cap]
+    asset_cap: Cap
     cap_policy: Literal["relax", "cash", "fail"]
     intra_mode: Literal["blend", "inverse_variance", "inverse_vol", "equal"]
     intra_alpha: Fraction
     momentum_window: Sessions
-    l2_gamma: dict[str, Rate] = Field(description="relative ridge by regime label or quadrant")
+    l2_gamma: dict[RegimeOrQuadrant, Rate] = Field(description="relative ridge by regime label or quadrant")
     fragility: Rate = Field(description="lambda_f, weight of the relative CVaR term")
     turnover_penalty: bool
+    turnover_cost_model: str = Field(description="the cost model that prices turnover in the penalty")
     cvar_beta: float = Field(gt=0, lt=1)
     toxic_return: float = Field(gt=0)
     min_coverage: Fraction = Field(description="least share of estimation rows an atom must have")
@@ -150,7 +194,9 @@ class SelectionSettings(Record):
     entropy_max: Fraction
     efficiency_min: Fraction
     min_momentum: float
-    inert_vetoes: tuple[str, ...] = Field(description="veto codes that are off and recorded as inert")
+    inert_vetoes: Annotated[tuple[Veto, ...], Distinct] = Field(
+        description="veto codes that are off and recorded as inert"
+    )
 
 
 class Settings(Record):
@@ -164,13 +210,15 @@ class Settings(Record):
     lookback_sessions: Sessions = Field(description="sessions of the grid, counted back from as_of on the calendar")
     revision_policy: Literal["latest"]
     universe: UniverseSettings
-    benchmarks: tuple[Symbol, ...] = Field(min_length=1, description="symbols of the market baseline")
+    benchmarks: Annotated[tuple[Symbol, ...], Distinct] = Field(
+        min_length=1, description="symbols of the market baseline"
+    )
     benchmark_note: str = Field(default="", description="what a reader must know of the benchmark, shown on pages")
     bars: BarSettings
     windows: dict[str, WindowSet]
     matrix: MatrixSettings
     headline: Headline
-    required_simulators: tuple[str, ...]
+    required_simulators: Annotated[tuple[Literal["custom"], ...], Distinct]
     tier: Literal["smoke", "strict", "promotable"]
     cost_models: dict[str, CostModel]
     regime: RegimeSettings
@@ -184,10 +232,15 @@ class Settings(Record):
         for name in self.matrix.window_sets:
             if name not in self.windows:
                 raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")
-        for name in self.matrix.cost_models:
+        for name in (*self.matrix.cost_models, self.allocation.turnover_cost_model):
             if name not in self.cost_models:
+                raise ValueError(f"the cost model '{name}' is named, but cost_models has {', '.join(self.cost_models)}")
+        for name in self.matrix.window_sets:
+            lengths = self.windows[name]
+            if lengths.step != lengths.test:
                 raise ValueError(
-                    f"matrix.cost_models names '{name}', but cost_models has {', '.join(self.cost_models)}"
+                    f"window set '{name}' steps {lengths.step} sessions and tests {lengths.test}: windows that overlap"
+                    f" are not judged yet; set windows.{name}.step to its test"
                 )
         if self.headline.engine not in self.matrix.engines:
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ def allocate_run(
                 }
                 for row in own_windows
             ],
+            input_hashes=[{} if config["is_baseline"] else panel.train_hash(row) for row in own_windows],
         )
 
         def solve(config: dict[str, Any] = config, own: list[dict[str, Any]] = own_windows) -> pa.Table:
@@ -152,6 +154,11 @@ class _Panel:
         values[places, atoms.indices.to_numpy()] = rows["synthetic_return"].to_numpy()
         first = np.where(np.isfinite(values).any(axis=0), np.isfinite(values).argmax(axis=0), len(sessions))
         return cls(atom_ids=names, values=values, first_rows=first.astype(np.int64))
+
+    def train_hash(self, window: dict[str, Any]) -> dict[str, str]:
+        """Return the SHA-256 over the atoms and the estimation rows of a window, as little-endian doubles."""
+        rows = np.ascontiguousarray(self.values[window["estimation_row"] : window["test_row"]], dtype="<f8")
+        return {"train_hash": hashlib.sha256("\n".join(self.atom_ids).encode() + rows.tobytes()).hexdigest()}
 
 
 def _market_symbols(context: RunContext, returns: Any) -> dict[str, Any]:
@@ -270,17 +277,13 @@ def _optimized(
             )
         estimates[key] = estimate_windows(inputs, settings.allocation, periods_per_year=settings.periods_per_year)
     step = windows[0]["step_count"] if windows else 1
-    price = turnover_price(_headline_cost_rate(context), settings.periods_per_year, step)
+    rate = settings.cost_models[settings.allocation.turnover_cost_model].rate
+    price = turnover_price(rate, settings.periods_per_year, step)
     found = walk(estimates[key], config["risk_profile"], settings.allocation, turnover_price=price)
     return [
         _solved(config, allocation, estimate, winners.get(allocation.window_index, []))
         for allocation, estimate in zip(found, estimates[key], strict=True)
     ]
-
-
-def _headline_cost_rate(context: RunContext) -> float:
-    """Return the dearest cost rate of the run: what a penalty on turnover prices trades at."""
-    return max(context.settings.cost_models[name].rate for name in context.settings.matrix.cost_models)
 
 
 def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]) -> Solved:

@@ -1,4 +1,4 @@
--- Fails with the windows whose net weights and cash do not add up to one.
+-- Fails with the windows whose atom weights and cash do not add up to one. The market baseline has no atoms.
 with totals as (
 
     select
@@ -7,18 +7,21 @@ with totals as (
         allocations.window_index,
         allocations.config_id,
         any_value(allocations.cash) as cash,
-        coalesce(sum(targets.net_weight), 0) as net_weight
+        coalesce(sum(weights.weight), 0) as weight
     from {{ ref('window_allocations') }} as allocations
-    left join {{ ref('target_weights') }} as targets
+    inner join {{ ref('configs') }} as configs
+        on allocations.run_id = configs.run_id and allocations.config_id = configs.config_id
+    left join {{ ref('atom_weights') }} as weights
         on
-            allocations.run_id = targets.run_id
-            and allocations.window_set = targets.window_set
-            and allocations.window_index = targets.window_index
-            and allocations.config_id = targets.config_id
+            allocations.run_id = weights.run_id
+            and allocations.window_set = weights.window_set
+            and allocations.window_index = weights.window_index
+            and allocations.config_id = weights.config_id
+    where configs.risk_profile <> 'market'
     group by all
 
 )
 
 select *
 from totals
-where abs(net_weight + cash - 1) > 1e-6
+where abs(weight + cash - 1) > 1e-6

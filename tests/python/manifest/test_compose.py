@@ -112,6 +112,17 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("as_of", "2022-12-28T22:00:00", BadValue, "no time zone"),
         ("windows.secular.step", 30, BadValue, "would belong to no window"),
         ("seed.deeper", 1, QuantmillError, "seed"),
+        ("allocation.l2_gamma.NORMAAL", 0.3, BadValue, "'EXPANSION'"),
+        ("allocation.cluster_cut.NORMAL", -1, BadValue, "greater than 0"),
+        ("allocation.cluster_cap", 0, BadValue, "greater than 0"),
+        ("allocation.turnover_cost_model", "free", BadValue, "cost_models has gross"),
+        ("periods_per_year", 365, BadValue, "calendar XNYS has 252"),
+        ("calendar_id", "24/7", BadValue, "calendar 24/7 has 365"),
+        ("matrix.risk_profiles", ["min_variance", "min_variance"], BadValue, "more than once"),
+        ("universe.symbols", ["NYSE:KO", "NYSE:KO"], BadValue, "more than once"),
+        ("required_simulators", ["nonsense"], BadValue, "'custom'"),
+        ("selection.inert_vetoes", ["TYPO"], BadValue, "'ADV_MISSING'"),
+        ("matrix.window_sets", ["stability"], BadValue, "windows that overlap are not judged yet"),
     ],
 )
 def test_a_bad_override_is_an_error_that_names_it(key: str, value: Any, error: type[Exception], words: str) -> None:
@@ -120,7 +131,7 @@ def test_a_bad_override_is_an_error_that_names_it(key: str, value: Any, error: t
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["sampel", "../sample", "sample.yml", ""])
+@pytest.mark.parametrize("name", ["sampel", "../sample", "../profiles/sample", "sample.yml", "Sample", ""])
 def test_an_unknown_profile_names_those_that_are_there(name: str) -> None:
     with pytest.raises(UnknownProfile, match="sample"):
         resolve(MANIFEST, name, overrides={}, environment={})
