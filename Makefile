@@ -12,7 +12,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup run test test-fast lint bench docs lock rebuild report ledger-verify sql publish
+.PHONY: help setup run test test-fast lint bench build docs lock rebuild report ledger-verify sql publish
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,7 +68,7 @@ sql: setup ## ask the published snapshot: make sql Q="select * from selection.ru
 rebuild: setup ## make the workbench again from the landing files
 	@$(BIN)/python -m ingest rebuild
 
-publish: setup ## build again and publish
+publish: setup ## build PROFILE with plain dbt, and publish
 	@$(BIN)/dbt build --vars '{profile: $(PROFILE)}'
 
 docs: setup ## the documentation of all tables as one file, target/static_index.html

@@ -4,7 +4,7 @@ select
     count(distinct trades.session_date) as trading_days,
     round(sum(abs(trades.traded_weight)), 2) as traded_of_book,
     round(10000 * sum(trades.cost), 1) as cost_bps,
-    round(10000 * max(case when metrics.metric = 'cost_drag' then metrics.value end), 1) as cost_bps_a_year
+    round(10000 * max(case when metrics.metric = 'cost_drag' then metrics.value end), 1) as annual_return_lost_bps
 from selection.runs_latest as latest
 inner join tournaments.cells as cells on latest.run_id = cells.run_id
 inner join tournaments.trades as trades on cells.run_id = trades.run_id and cells.cell_id = trades.cell_id

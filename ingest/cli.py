@@ -218,7 +218,7 @@ def _finish(outcomes: Sequence[Outcome], say: Callable[[str], None]) -> None:
         if outcome.status == "REJECTED":
             raise DataContractError(
                 f"load {outcome.load_id} was rejected: {outcome.error}",
-                remedy=f"see {where}",
+                remedy=f"see {where} (in the published snapshot after the next build)",
                 load_id=outcome.load_id,
             )
         if outcome.status == "PARTIAL":

@@ -41,24 +41,28 @@ def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[
 
         new = home.workbench.with_name("warehouse.rebuild.duckdb")
         _remove(new)
-        outcomes = []
-        with Workbench(new) as workbench, translated(new):
-            create_tables(workbench.connection)
-            for number, load in enumerate(loads):
-                outcomes.append(store(workbench, landing, load))
-                is_last_of_command = number + 1 == len(loads) or loads[number + 1].command_id != load.command_id
-                if is_last_of_command:
-                    take_snapshot(workbench.connection)
-            say(f"replayed {len(loads)} loads")
-            if home.snapshot.is_file():
-                restored = _restore_history(workbench.connection, home.snapshot)
-                for table, rows in restored:
-                    say(f"restored {table}: {rows:,} rows from {home.snapshot.name}")
-                if not restored:
-                    say(f"{home.snapshot.name} holds no history to restore")
-            else:
-                say("no published snapshot: no history to restore")
-            workbench.connection.execute("checkpoint")
+        try:
+            outcomes = []
+            with Workbench(new) as workbench, translated(new):
+                create_tables(workbench.connection)
+                for number, load in enumerate(loads):
+                    outcomes.append(store(workbench, landing, load))
+                    is_last_of_command = number + 1 == len(loads) or loads[number + 1].command_id != load.command_id
+                    if is_last_of_command:
+                        take_snapshot(workbench.connection)
+                say(f"replayed {len(loads)} loads")
+                if home.snapshot.is_file():
+                    restored = _restore_history(workbench.connection, home.snapshot)
+                    for table, rows in restored:
+                        say(f"restored {table}: {rows:,} rows from {home.snapshot.name}")
+                    if not restored:
+                        say(f"{home.snapshot.name} holds no history to restore")
+                else:
+                    say("no published snapshot: no history to restore")
+                workbench.connection.execute("checkpoint")
+        except BaseException:
+            _remove(new)
+            raise
         _swap(new, home.workbench)
         say(f"the workbench is {home.workbench}")
         return outcomes

@@ -47,4 +47,9 @@
     {% if cells[1] %}
         {% do log('attention: ' ~ cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok; tournaments.cells says why', info=true) %}
     {% endif %}
+    {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
+        select symbol from selection.candidates" ~ own ~ " group by symbol having bool_and(verdict = 'MISSING'))").rows[0][0] %}
+    {% if absent %}
+        {% do log('attention: no window has data of ' ~ absent ~ '; selection.candidates says why', info=true) %}
+    {% endif %}
 {% endmacro %}

@@ -1,3 +1,16 @@
+{# A misspelt variable would be a build of something else. #}
+{% macro require_known_variables() %}
+    {% if execute %}
+        {% for name in invocation_args_dict.get('vars', {}) %}
+            {% if name not in ('profile', 'set', 'label') %}
+                {{ exceptions.raise_compiler_error(
+                    "UnknownVariable: --vars has '" ~ name ~ "'; valid are profile, set and label"
+                ) }}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
 {# A build without landed bars stops here with the command that lands some. #}
 {% macro require_landing() %}
     {% if execute and flags.WHICH in ('build', 'run', 'test', 'show') %}

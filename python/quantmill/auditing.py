@@ -50,7 +50,9 @@ def verify_run(home: Home, *, run_id: str | None, profile: str) -> int:
         tables = verify_tables(chain.seal, digests)
         if _report("tables", tables):
             return tables.code
-        return _report("file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines))
+        code = _report("file and warehouse", verify_table_equals_lines(rows(connection, LEDGER_QUERY, [found]), lines))
+        print("  --   inputs: not compared; landed data may have moved on since. GENESIS holds their digests by symbol")
+        return code
 
 
 def _compare_run(sequence: int, genesis: bytes, run: dict[str, Any]) -> Verification:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from quantmill.errors import QuantmillError, WarehouseError
 from quantmill.ledger import verify_lines
@@ -110,6 +110,8 @@ def _run_dbt(home: Home, arguments: list[str]) -> None:
     result = dbtRunner(callbacks=[progress]).invoke(
         ["--quiet", *arguments, "--project-dir", str(home.root), "--profiles-dir", str(home.root)]
     )
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise KeyboardInterrupt
     if not result.success:
         if result.exception is not None and not progress.has_spoken:
             print(f"{type(result.exception).__name__}: {result.exception}", file=sys.stderr)
@@ -136,14 +138,23 @@ class _Progress:
             data = event.data
             state = "" if data.status.upper().startswith(("OK", "SUCCESS")) else f"  {data.status}"
             relation = data.description.split(" ")[-1]
-            print(
-                f"  {data.index:>3}/{data.total}  {relation:<45} {data.execution_time:6.2f} s{state}",
-                flush=True,
-            )
+            self._say(f"  {data.index:>3}/{data.total}  {relation:<45} {data.execution_time:6.2f} s{state}")
         elif name in ("LogTestResult", "LogUnitTestResult"):
             self.tests += 1
         elif name == "JinjaLogInfo":
-            print(f"  {event.data.msg}", flush=True)
-        if event.info.level == "error" and event.info.msg.strip():
+            self._say(f"  {event.data.msg}")
+        # dbt's own stack is of no use to whoever interrupted it or mistyped a key
+        if (
+            event.info.level == "error"
+            and event.info.msg.strip()
+            and name not in ("MainStackTrace", "MainEncounteredError")
+        ):
             self.has_spoken = True
-            print(event.info.msg, file=sys.stderr, flush=True)
+            self._say(event.info.msg, sys.stderr)
+
+    @staticmethod
+    def _say(line: str, stream: TextIO | None = None) -> None:
+        """Write a line in one piece: dbt calls from several threads."""
+        stream = stream or sys.stdout
+        stream.write(f"{line}\n")
+        stream.flush()

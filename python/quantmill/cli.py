@@ -93,12 +93,18 @@ def report(profile: str, run_id: str | None, force: bool) -> None:
 def ledger_verify(run_id: str | None, profile: str) -> None:
     """Verify a run's ledger: its chain, its tables, and its file against the warehouse.
 
-    Exit codes: 0 ok, 2 a hash differs, 3 a link or number is broken, 4 no genesis or no seal, 5 an intent
-    without outcome, 6 a table differs from the seal, 7 the file differs from the warehouse.
+    Exit codes: 0 ok, 1 nothing to verify, 2 a hash differs, 3 a link or number is broken, 4 no genesis or no seal,
+    5 an intent without outcome, 6 a table differs from the seal, 7 the file differs from the warehouse.
     """
     from quantmill.auditing import verify_run
 
-    sys.exit(verify_run(current_home(), run_id=run_id, profile=profile))
+    try:
+        code = verify_run(current_home(), run_id=run_id, profile=profile)
+    except QuantmillError as error:
+        # the codes from 2 on say what was found in a ledger, so they cannot say that there was none to look at
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        code = 1
+    sys.exit(code)
 
 
 @main.command("ledger-export")

@@ -13,13 +13,19 @@ import yaml
 from quantmill.errors import QuantmillError, UsageError
 from quantmill.manifest.compose import list_profiles, resolve
 from quantmill.manifest.home import Home
-from quantmill.manifest.settings import MatrixSettings
+from quantmill.manifest.settings import MatrixSettings, UniverseSettings
 from quantmill.snapshot import read_snapshot
 
 QUERIES = {
     "runs": """
-        select run_id, status, as_of_date, universe_basis, coalesce(label, '') as label
-        from selection.runs order by as_of_date desc, run_id
+        select
+            runs.run_id, runs.opened_at_utc, runs.as_of_date, runs.universe_basis, coalesce(runs.label, '') as label,
+            coalesce(string_agg(settings.key || '=' || settings.value, ' ' order by settings.key), '') as overrides
+        from selection.runs as runs
+        left join selection.run_settings as settings
+            on runs.run_id = settings.run_id and settings.source_layer in ('command_line', 'environment')
+        group by all
+        order by runs.opened_at_utc desc, runs.run_id
     """,
     "symbols": """
         select symbols.symbol, symbols.asset_class, health.verdict, health.last_session_date
@@ -48,8 +54,12 @@ def lines(home: Home, what: str) -> Iterator[str]:
                 yield f"{name:<30} BROKEN {error}"
     elif what == "universes":
         for path in sorted((home.manifest / "universes").glob("*.yml")):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            yield f"{path.stem:<30} {len(content['symbols'])} symbols, {content['basis']}"
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+                universe = UniverseSettings.model_validate({"id": path.stem, **content})
+                yield f"{path.stem:<30} {len(universe.symbols)} symbols, {universe.basis}"
+            except (ValueError, TypeError, yaml.YAMLError) as error:
+                yield f"{path.stem:<30} BROKEN {' '.join(str(error).split())}"
     elif what == "window-sets":
         for name, lengths in yaml.safe_load((home.manifest / "defaults.yml").read_text(encoding="utf-8"))[
             "windows"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 from quantmill.listing import answer
+from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
 from support import ROOT
 
@@ -42,6 +44,26 @@ def test_the_queries_of_a_document_run(path: Path, sample_home: Home) -> None:
         for block in blocks:
             for query in re.split(r"\n(?=select )|\n\n", re.sub(r"^--.*\n", "", block, flags=re.M)):
                 connection.execute(query).fetchall()
+
+
+def test_every_metric_of_the_sample_is_defined(sample_home: Home) -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    defined = {name for row in re.findall(r"^\| ([a-z0-9_, ]+) \|", text, re.M) for name in row.split(", ")}
+    with duckdb.connect(str(sample_home.snapshot), read_only=True) as connection:
+        published = connection.execute(
+            "select metric from tournaments.cell_metrics union select metric from tournaments.window_metrics"
+        ).fetchall()
+    assert {row[0] for row in published} == defined
+
+
+def test_the_profile_that_the_documents_show_resolves(tmp_path: Path) -> None:
+    manifest = Path(shutil.copytree(ROOT / "manifest", tmp_path / "manifest"))
+    universe, profile = re.findall(r"```yaml\n(.+?)```", (ROOT / "docs" / "runs.md").read_text(encoding="utf-8"), re.S)
+    (manifest / "universes" / "banks.yml").write_text(universe, encoding="utf-8")
+    (manifest / "profiles" / "banks.yml").write_text(profile, encoding="utf-8")
+    settings = resolve(manifest, "banks", overrides={}, environment={}).settings
+    assert settings.allocation.cluster_cap == 0.30
+    assert len(settings.universe.symbols) == 5
 
 
 def test_the_links_of_the_documents_lead_somewhere() -> None:

@@ -75,6 +75,16 @@ def run_section(reader: Reader, section: Section) -> None:
         if basis == "pit"
         else f"The universe is {basis}, so absolute figures cannot be taken as they stand.",
     )
+    changed = [
+        f"{row['key']} = {row['value']}"
+        for row in reader.ask("settings")
+        if row["source_layer"] in ("command_line", "environment")
+    ]
+    if changed:
+        section.find(WARN, "The run is not the profile as it is written.")
+        section.blocks.append(
+            Note(f"differs from profile {run['profile']}: {'; '.join(changed)}", tone="warn", lead="This run")
+        )
     if settings.get("benchmark_note"):
         section.blocks.append(Note(settings["benchmark_note"], tone="warn", lead="The benchmark."))
     section.blocks.append(
@@ -453,7 +463,7 @@ def windows_section(reader: Reader, section: Section) -> None:
                 ),
                 count("Winners", "winner_count"),
                 figure("Cash", "cash", "percent"),
-                words("Regime", "regime"),
+                words("Regime (declared)" if reader.setting("regime.basis") == "declared" else "Regime", "regime"),
             ],
             is_sortable=True,
             is_tall=True,
