@@ -54,11 +54,25 @@ def ingest(home: Home, *arguments: str) -> Build:
     return run(home, "-m", "ingest", *arguments)
 
 
-def dbt_build(home: Home, *arguments: str, profile: str = "sample", **overrides: Any) -> Build:
-    """Run plain `dbt build`; `overrides` are settings by dotted key, with `__` for the dot."""
+def dbt_build(home: Home, *arguments: str, profile: str = "sample", cwd: Path = ROOT, **overrides: Any) -> Build:
+    """Run plain `dbt build` in `cwd`; `overrides` are settings by dotted key, with `__` for the dot."""
     settings = {key.replace("__", "."): value for key, value in overrides.items()}
     variables = json.dumps({"profile": profile, "set": settings})
-    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables, *arguments)
+    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables, *arguments, cwd=cwd)
+
+
+def copy_of_project(folder: Path) -> Path:
+    """Return a copy of what dbt reads of the project, so that something can be planted in it."""
+    project = folder / "project"
+    project.mkdir()
+    for name in ("models", "macros", "manifest", "python", "analyses", "requirements.lock"):
+        (project / name).symlink_to(ROOT / name)
+    for name in ("dbt_project.yml", "profiles.yml", "selectors.yml"):
+        (project / name).write_bytes((ROOT / name).read_bytes())
+    (project / "tests" / "dbt").mkdir(parents=True)
+    for path in (ROOT / "tests" / "dbt").iterdir():
+        (project / "tests" / "dbt" / path.name).symlink_to(path)
+    return project
 
 
 def ask(home: Home, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
-from support import ROOT, ask, dbt_build, ingest
+from support import ROOT, ask, copy_of_project, dbt_build, ingest
 
 pytestmark = [pytest.mark.build, pytest.mark.xdist_group("cuts")]
 
@@ -52,7 +53,7 @@ def bars() -> Bars:
 def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], list[str], np.ndarray], Home]:
     """A function that imports closes as a user's own file, builds profile sample on them, and returns the home."""
 
-    def build(name: str, dates: list[str], symbols: list[str], closes: np.ndarray) -> Home:
+    def build(name: str, dates: list[str], symbols: list[str], closes: np.ndarray, project: Path = ROOT) -> Home:
         home = make_home(name)
         path = home.state / "bars.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -67,7 +68,7 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
             "--timezone", "America/New_York",
         )  # fmt: skip
         assert landed.code == 0, landed.output
-        built = dbt_build(home)
+        built = dbt_build(home, cwd=project)
         assert built.code == 0, built.output
         return home
 
@@ -110,7 +111,7 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
         yield name, set(ask(home, query, cut))
 
 
-def compare(whole: Home, other: Home, cut: date, *, last_window: int) -> int:
+def compare(whole: Home, other: Home, cut: date, *, last_window: int, last_day: date) -> int:
     """Assert that nothing up to the cut differs; return how many weights were compared."""
     compared = 0
     expected = dict(decided(whole, cut))
@@ -121,7 +122,8 @@ def compare(whole: Home, other: Home, cut: date, *, last_window: int) -> int:
         if name == "weights":
             compared = len(rows)
         if name == "days":
-            known = {row for row in known if row[1] <= max(found[1] for found in rows)}
+            # windows that reach beyond the last bar do not exist, and neither do their days
+            known = {row for row in known if row[1] <= last_day}
         assert rows == known, f"{name} up to {cut} differ"
     return compared
 
@@ -132,8 +134,8 @@ def test_removing_every_bar_after_a_cut_changes_nothing_before_it(
 ) -> None:
     dates, symbols, closes = bars
     home = build_bars("removed", dates[: cut + 1], symbols, closes[: cut + 1])
-    last_window = ask(home, "select max(window_index) from selection.windows")[0][0]
-    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=last_window) >= 20
+    last_window, last_day = ask(home, "select max(window_index), max(test_end_date) from selection.windows")[0]
+    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=last_window, last_day=last_day) >= 20
 
 
 @pytest.mark.parametrize("cut", [int(cut) for cut in CUTS])
@@ -145,6 +147,32 @@ def test_replacing_every_bar_after_a_cut_by_noise_changes_nothing_before_it(
     noisy = closes.copy()
     noisy[cut + 1 :] = closes[cut] * np.exp(np.cumsum(noise, axis=0))
     home = build_bars("noise", dates, symbols, noisy)
-    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=10_000) >= 20
+    assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=10_000, last_day=date.max) >= 20
     after = "select sum(weight * window_index) from tournaments.atom_weights"
     assert ask(home, after) != ask(whole, after)
+
+
+def test_a_planted_leak_is_caught(bars: Bars, build_bars: Callable[..., Home], tmp_path: Path) -> None:
+    """Streams that hold the return of the next session make the same comparison fail."""
+    dates, symbols, closes = bars
+    project = copy_of_project(tmp_path)
+    (project / "models").unlink()
+    shutil.copytree(ROOT / "models", project / "models")
+    path = project / "models" / "tournaments" / "weights" / "atom_returns.sql"
+    honest = path.read_text(encoding="utf-8")
+    tomorrow = (
+        "lead(daily_returns.simple_return, 1, 0.0) over "
+        "(partition by atoms.atom_id order by daily_returns.session_date)"
+    )
+    path.write_text(honest.replace("daily_returns.simple_return", tomorrow), encoding="utf-8")
+    # the decision of window 20 is row 20 * 20 + 251 of the grid, whose first row is the second of the bars
+    grid_start = SESSION_COUNT - 1511
+    cut = grid_start + 20 * 20 + 251
+    whole = build_bars("leaky-whole", dates, symbols, closes, project)
+    noisy = closes.copy()
+    noisy[cut + 1 :] = closes[cut] * np.exp(
+        np.cumsum(np.random.default_rng(1).normal(0.0, 0.05, size=noisy[cut + 1 :].shape), axis=0)
+    )
+    other = build_bars("leaky-noise", dates, symbols, noisy, project)
+    with pytest.raises(AssertionError, match="weights up to .* differ"):
+        compare(whole, other, date.fromisoformat(dates[cut]), last_window=10_000, last_day=date.max)

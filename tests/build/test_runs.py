@@ -15,7 +15,7 @@ import duckdb
 import pytest
 from quantmill.manifest.home import Home
 from quantmill.stages.context import ledger_path
-from support import ROOT, ask, dbt_build, ingest, run
+from support import ROOT, ask, copy_of_project, dbt_build, ingest, run
 
 # a short grid keeps these builds quick: 8 windows instead of 62
 SHORT = {"lookback_sessions": 420}
@@ -79,9 +79,9 @@ def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home:
     before = home.snapshot.stat()
     project = copy_of_project(tmp_path)
     (project / "tests" / "dbt" / "planted.sql").write_text("select 1 as planted", encoding="utf-8")
-    built = run_in(project, home, {"profile": "sample", "set": {**SHORT, "seed": 77}})
-    assert built.returncode != 0
-    assert "publish: skipped" in built.stdout
+    built = dbt_build(home, cwd=project, **SHORT, seed=77)
+    assert built.code != 0
+    assert "publish: skipped" in built.output
     assert home.snapshot.stat().st_ino == before.st_ino
     with duckdb.connect(str(home.workbench), read_only=True) as connection:
         states = connection.execute("select status, count(*) from selection.runs group by status").fetchall()
@@ -89,14 +89,77 @@ def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home:
 
 
 def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home) -> None:
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        [(run_id,)] = connection.execute("select run_id from selection.runs where status = 'failed'").fetchall()
     built = dbt_build(home, **SHORT, seed=77)
     assert built.code == 0, built.output
-    with duckdb.connect(str(home.workbench), read_only=True) as connection:
-        assert connection.execute("select count(*) from selection.runs where status = 'failed'").fetchall() in (
-            [(0,)],
-            [(1,)],
+    assert run_id in sealed(home)
+    actions = ask(home, "select action from tournaments.audit_ledger where run_id = ? order by sequence", run_id)
+    assert ("RESUME",) in actions
+    assert actions[-1] == ("SEAL",)
+    assert run(home, "-m", "quantmill", "ledger-verify", run_id).code == 0
+
+
+def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) -> None:
+    with duckdb.connect(str(home.workbench)) as connection:
+        connection.execute(
+            """
+            insert into tournaments.window_allocations by name
+            select * replace ('sample-20221228-deadbeef' as run_id, 0.5 as cash) from tournaments.window_allocations limit 3
+            """
         )
-    assert ask(home, "select count(*) from selection.runs where status <> 'sealed'") == [(0,)]
+        connection.execute(
+            """
+            insert into selection.runs by name
+            select * replace ('sample-20221228-deadbeef' as run_id, 'failed' as status) from selection.runs limit 1
+            """
+        )
+    built = dbt_build(home, **SHORT, seed=79)
+    assert built.code == 0, built.output
+    assert ask(home, "select count(*) from selection.runs where run_id like '%deadbeef'") == [(0,)]
+    assert ask(home, "select count(*) from tournaments.window_allocations where run_id like '%deadbeef'") == [(0,)]
+
+
+def test_dbt_run_tests_nothing_and_so_seals_and_publishes_nothing(home: Home) -> None:
+    before = home.snapshot.stat()
+    variables = json.dumps({"profile": "sample", "set": {**SHORT, "seed": 80}})
+    ran = run(home, "dbt", "--no-use-colors", "run", "--vars", variables)
+    assert ran.code == 0, ran.output
+    assert "publish: skipped, dbt run tests nothing" in ran.output
+    assert home.snapshot.stat() == before
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        states = connection.execute("select status from selection.runs where settings like '%\"seed\":80%'").fetchall()
+    assert states == [("building",)]
+
+
+def test_a_short_universe_is_built_with_negative_net_weights_and_cash_above_one(home: Home) -> None:
+    built = dbt_build(home, **SHORT, universe__direction="SHORT")
+    assert built.code == 0, built.output
+    found = ask(
+        home,
+        """
+        select distinct round(a.cash, 9), round(a.net_cash, 9) from tournaments.window_allocations as a
+        join tournaments.configs as c using (run_id, config_id)
+        join selection.run_settings as s on s.run_id = a.run_id and s.key = 'universe.direction'
+        where s.value = '"SHORT"' and c.risk_profile <> 'market'
+        """,
+    )
+    assert found == [(0.0, 2.0)]
+    worst = ask(
+        home,
+        """
+        select max(p.net_exposure) < 0, min(p.borrow_cost) >= 0, max(p.borrow_cost) > 0
+        from tournaments.portfolio_returns as p join tournaments.cells as c using (run_id, cell_id)
+        join selection.run_settings as s on s.run_id = p.run_id and s.key = 'universe.direction'
+        where s.value = '"SHORT"' and c.risk_profile = 'min_variance' and c.cost_model = 'std_6bp'
+        """,
+    )
+    assert worst == [(True, True, True)]
+
+
+def test_the_latest_run_of_a_profile_is_one_without_overrides(home: Home) -> None:
+    assert ask(home, "select count(*) from selection.runs where not is_overridden") == [(0,)]
+    assert ask(home, "select is_overridden, count(*) from selection.runs_latest group by all") == [(True, 1)]
 
 
 def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) -> None:
@@ -240,38 +303,6 @@ def environment(home: Home) -> dict[str, str]:
         "DBT_LOG_PATH": str(home.state / "logs"),
         "NO_COLOR": "1",
     }
-
-
-def copy_of_project(folder: Path) -> Path:
-    """Return a copy of what dbt reads of the project, so that something can be planted in it."""
-    project = folder / "project"
-    project.mkdir()
-    for name in ("models", "macros", "manifest", "python", "analyses", "requirements.lock"):
-        (project / name).symlink_to(ROOT / name)
-    for name in ("dbt_project.yml", "profiles.yml", "selectors.yml"):
-        (project / name).write_bytes((ROOT / name).read_bytes())
-    (project / "tests" / "dbt").mkdir(parents=True)
-    for path in (ROOT / "tests" / "dbt").iterdir():
-        (project / "tests" / "dbt" / path.name).symlink_to(path)
-    return project
-
-
-def run_in(project: Path, home: Home, variables: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")),
-            "--no-use-colors",
-            "build",
-            "--vars",
-            json.dumps(variables),
-        ],
-        cwd=project,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
 
 
 def published_copy(home: Home, name: str) -> Home:

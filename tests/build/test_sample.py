@@ -54,8 +54,9 @@ def test_weights_and_cash_are_one_in_every_window_of_every_configuration(sample_
     worst = ask(
         sample_home,
         """
-        select max(abs(total + cash - 1)), count(*) from (
-            select a.config_id, a.window_index, any_value(a.cash) as cash, coalesce(sum(t.net_weight), 0) as total
+        select max(abs(total + net_cash - 1)), count(*) from (
+            select a.config_id, a.window_index, any_value(a.net_cash) as net_cash,
+                coalesce(sum(t.net_weight), 0) as total
             from tournaments.window_allocations as a
             left join tournaments.target_weights as t using (run_id, window_set, window_index, config_id)
             group by all
