@@ -174,5 +174,5 @@ def test_a_planted_leak_is_caught(bars: Bars, build_bars: Callable[..., Home], t
         np.cumsum(np.random.default_rng(1).normal(0.0, 0.05, size=noisy[cut + 1 :].shape), axis=0)
     )
     other = build_bars("leaky-noise", dates, symbols, noisy, project)
-    with pytest.raises(AssertionError, match="weights up to .* differ"):
+    with pytest.raises(AssertionError, match=r"weights up to .* differ"):
         compare(whole, other, date.fromisoformat(dates[cut]), last_window=10_000, last_day=date.max)

@@ -105,7 +105,8 @@ def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) ->
         connection.execute(
             """
             insert into tournaments.window_allocations by name
-            select * replace ('sample-20221228-deadbeef' as run_id, 0.5 as cash) from tournaments.window_allocations limit 3
+            select * replace ('sample-20221228-deadbeef' as run_id, 0.5 as cash)
+            from tournaments.window_allocations limit 3
             """
         )
         connection.execute(

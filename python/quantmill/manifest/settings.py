@@ -155,7 +155,7 @@ class AllocationSettings(Record):
     )
     cluster_mode: Literal["ward", "none"]
     cluster_lookbacks: tuple[Sessions, ...] = Field(min_length=1)
-    cluster_cut: dict[Regime, Cap]
+    cluster_cut: dict[Regime, Fraction]
     max_clusters: Sessions
     cluster_cap: Cap
     regime_caps: dict[Regime, Cap]

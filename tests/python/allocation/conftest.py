@@ -38,6 +38,7 @@ DEFAULTS = {
     },
     "fragility": 0.20,
     "turnover_penalty": False,
+    "turnover_cost_model": "std_6bp",
     "cvar_beta": 0.95,
     "toxic_return": 5.0,
     "min_coverage": 0.70,

@@ -113,7 +113,7 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("windows.secular.step", 30, BadValue, "would belong to no window"),
         ("seed.deeper", 1, QuantmillError, "seed"),
         ("allocation.l2_gamma.NORMAAL", 0.3, BadValue, "'EXPANSION'"),
-        ("allocation.cluster_cut.NORMAL", -1, BadValue, "greater than 0"),
+        ("allocation.cluster_cut.NORMAL", -1, BadValue, "greater than or equal to 0"),
         ("allocation.cluster_cap", 0, BadValue, "greater than 0"),
         ("allocation.turnover_cost_model", "free", BadValue, "cost_models has gross"),
         ("periods_per_year", 365, BadValue, "calendar XNYS has 252"),

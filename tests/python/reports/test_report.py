@@ -497,7 +497,7 @@ def test_names_and_notes_are_text_and_never_markup(
 
 
 def test_an_unknown_run_is_named_with_those_that_are_there(report_home: Home) -> None:
-    with pytest.raises(UsageError, match=r"no run 'nothing'; it has sample-20221228-"):
+    with pytest.raises(UsageError, match=r"run 'nothing' is not in the published snapshot; it has sample-20221228-"):
         write_report(report_home, run_id="nothing", profile="sample", force=False)
 
 
