@@ -492,7 +492,8 @@ def _estimate_stack(
             if clean.momentum_rows is not None:
                 momentum[place] = compounded_returns(clean.momentum_rows, settings.momentum_window)
         shares = layer_two_shares(clusters, volatility, momentum, mode=settings.intra_mode, alpha=settings.intra_alpha)
-        groups = membership(clusters, shares, int(clusters.max()) + 1)
+        # one shape whatever the other windows of the stack hold, so that they cannot move the last bit of this one
+        groups = membership(clusters, shares, units)
         rows = groups @ streams
         rows_centred = rows - rows.mean(axis=-1, keepdims=True)
     sizes = clusters.max(axis=-1) + 1
