@@ -10,13 +10,36 @@ with verdicts as (
 
 ),
 
+rejected as (
+
+    select count(*) as quarantined
+    from raw.quarantine
+
+),
+
+gaps as (
+
+    select count(*) as missing_sessions
+    from features.bar_gaps
+
+),
+
+spikes as (
+
+    select count(*) filter (where not is_resolved) as open_spikes
+    from features.bar_spikes
+
+),
+
 health as (
 
     select
         count(*) as symbols,
         count(*) filter (where verdict = 'OK') as ok
     from features.symbol_health
-    where as_of_date = (select max(session_date) from features.session_bars)
+    group by as_of_date
+    order by as_of_date desc
+    limit 1
 
 )
 
@@ -25,9 +48,12 @@ select
     verdicts.accepted,
     verdicts.superseded,
     verdicts.late_revisions,
-    (select count(*) from raw.quarantine) as quarantined,
-    (select count(*) from features.bar_gaps) as missing_sessions,
-    (select count(*) from features.bar_spikes where not is_resolved) as open_spikes,
+    rejected.quarantined,
+    gaps.missing_sessions,
+    spikes.open_spikes,
     health.ok || ' of ' || health.symbols as symbols_ok_now
 from verdicts
+cross join rejected
+cross join gaps
+cross join spikes
 cross join health

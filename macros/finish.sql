@@ -43,9 +43,10 @@
     {% endif %}
     {% do run_query("update selection.runs set verified_snapshot_id =
         (select arg_max(snapshot_id, (created_at_utc, snapshot_id)) from ops.snapshots)" ~ own) %}
-    {% set cells = run_query("select count(*), count(*) filter (where status <> 'ok') from tournaments.cells" ~ own).rows[0] %}
+    {% set cells = run_query("select count(*), count(*) filter (where status <> 'ok')
+        from tournaments.cells" ~ own).rows[0] %}
     {% if cells[1] %}
-        {% do log('attention: ' ~ cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok; tournaments.cells says why', info=true) %}
+        {% do log(cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok: see tournaments.cells', info=true) %}
     {% endif %}
     {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
         select symbol from selection.candidates" ~ own ~ " group by symbol having bool_and(verdict = 'MISSING'))").rows[0][0] %}

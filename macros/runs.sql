@@ -1,6 +1,6 @@
-{# History tables keep the rows of every sealed run. Rows of runs that were never sealed, of this build or an earlier one,
-   are replaced or forgotten: nobody can be misled by them, and no test trips over them. A hook cannot carry a ref, so
-   selection.runs, which every history table is built after, stands here by its name. #}
+{# History tables keep the rows of every sealed run. Rows of runs that were never sealed, of this build or an earlier
+   one, are replaced or forgotten: nobody is misled by them, and no test trips over them. A hook cannot carry a ref,
+   so selection.runs, which every history table is built after, stands here by its name. #}
 {% macro forget_unsealed_rows() -%}
     {% if is_incremental() %}
         delete from {{ this }}

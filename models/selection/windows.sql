@@ -44,7 +44,11 @@ checked as (
         sets.*,
         coalesce(
             try_cast({{ setting('allocation.estimation_window') }} as integer),
-            case when {{ setting('allocation.estimation_window') }} = 'train' then train else greatest(train, 120) end
+            case
+                when {{ setting('allocation.estimation_window') }} = 'train'
+                    then sets.train
+                else greatest(sets.train, 120)
+            end
         ) as estimation,
         case
             when extent.row_count < sets.train + sets.test

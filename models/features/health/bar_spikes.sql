@@ -18,7 +18,9 @@ with returns as (
     window
         by_session as (partition by session_bars.symbol order by session_bars.session_date),
         earlier as (
-            partition by session_bars.symbol order by session_bars.session_date rows between 20 preceding and 1 preceding
+            partition by session_bars.symbol
+            order by session_bars.session_date
+            rows between 20 preceding and 1 preceding
         )
 
 ),
