@@ -201,6 +201,7 @@ def test_a_resumed_run_has_the_rows_of_an_uninterrupted_one(home: Home, make_hom
     built = dbt_build(whole, **SHORT, seed=78)
     assert built.code == 0, built.output
     run_id = sealed(whole)[0]
+    assert run_id in sealed(home)
 
     def hashes(of: Home) -> dict[str, object]:
         data = ask(of, "select data from tournaments.audit_ledger where run_id = ? and action = 'SEAL'", run_id)
