@@ -49,10 +49,6 @@ class DataContractError(QuantmillError):
     exit_code = 3
 
 
-class TooLittleHistory(DataContractError):
-    """Fewer sessions than a window or an estimator needs."""
-
-
 class MetricDisagreement(DataContractError):
     """Two computations of one published number that differ."""
 

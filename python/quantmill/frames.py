@@ -35,12 +35,6 @@ def require_columns(table: pa.Table, columns: Sequence[str], *, name: str) -> No
         )
 
 
-def require_rows(table: pa.Table, *, name: str, remedy: str) -> None:
-    """Raise `DataContractError` if `table` is empty."""
-    if table.num_rows == 0:
-        raise DataContractError(f"{name} has no rows; at least one was needed", remedy=remedy)
-
-
 def require_sorted_unique(table: pa.Table, *, by: Sequence[str], name: str) -> None:
     """Raise `DataContractError` unless the rows of `table` ascend strictly by the columns `by`."""
     require_columns(table, by, name=name)

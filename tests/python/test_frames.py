@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from quantmill.errors import DataContractError
-from quantmill.frames import frozen, require_columns, require_finite, require_rows, require_sorted_unique
+from quantmill.frames import frozen, require_columns, require_finite, require_sorted_unique
 
 TABLE = pa.table({"symbol": ["A", "A", "B"], "day": [1, 2, 1], "close": [1.0, 2.0, 3.0]})
 
@@ -22,12 +22,6 @@ def test_a_frozen_array_cannot_be_written_to_and_its_source_can() -> None:
 def test_a_missing_column_is_named_with_those_that_are_there() -> None:
     with pytest.raises(DataContractError, match="bars has no column volume; it has symbol, day, close"):
         require_columns(TABLE, ("close", "volume"), name="bars")
-
-
-def test_an_empty_table_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(DataContractError, match="bars has no rows; at least one was needed; land some"):
-        require_rows(TABLE.slice(0, 0), name="bars", remedy="land some")
-    require_rows(TABLE, name="bars", remedy="")
 
 
 @pytest.mark.parametrize(

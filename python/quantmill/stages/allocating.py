@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantmill.frames import require_sorted_unique
 from quantmill.ledger import decimal_text, frame_hash
 from quantmill.ledger_file import Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
+from quantmill.stages.matrices import return_matrix
 from quantmill.stages.nesting import flatten_groups, nested
 from quantmill.stages.plan import plan_configs
 from quantmill.stages.sealing import table_digest
+from quantmill.synthesis.streams import require_directions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +74,7 @@ def allocate_run(
     pool = fetch(candidates, context.run_id, "window_set, window_index, atom_id").to_pylist()
     chosen = fetch(decisions, context.run_id, "window_set, window_index, selection_engine, atom_id").to_pylist()
     _record_selection(ledger, context, candidates, decisions, chosen)
-    panel = _Panel.read(context, grid, streams)
+    panel = _Panel.read(context, grid, streams, returns)
     market = _market_symbols(context, returns)
     tables = [_table(context.run_id, [])]
     estimates: dict[tuple[str, str], Any] = {}
@@ -144,14 +147,22 @@ class _Panel:
     first_rows: np.ndarray[Any, Any]
 
     @classmethod
-    def read(cls, context: RunContext, grid: Any, streams: Any) -> _Panel:
+    def read(cls, context: RunContext, grid: Any, streams: Any, returns: Any) -> _Panel:
+        """Read the streams, and raise `DirectionError` unless each is that of its atom's direction (AL-15)."""
         sessions = fetch(grid, context.run_id, "grid_row")["session_date"].to_numpy()
         rows = fetch(streams, context.run_id, "atom_id, session_date")
+        require_sorted_unique(rows, by=("atom_id", "session_date"), name="atom_returns")
         atoms = rows["atom_id"].combine_chunks().dictionary_encode()
         names = atoms.dictionary.to_pylist()
         values = np.full((len(sessions), len(names)), np.nan)
         places = np.searchsorted(sessions, rows["session_date"].to_numpy())
         values[places, atoms.indices.to_numpy()] = rows["synthetic_return"].to_numpy()
+        starts = np.unique(atoms.indices.to_numpy(), return_index=True)[1]
+        own = rows.select(["symbol", "direction"]).take(starts)
+        symbols = sorted(set(own["symbol"].to_pylist()))
+        physical = return_matrix(returns, symbols, sessions)
+        columns = np.searchsorted(np.array(symbols), np.array(own["symbol"].to_pylist()))
+        require_directions(physical[:, columns], values, own["direction"].to_pylist(), names)
         first = np.where(np.isfinite(values).any(axis=0), np.isfinite(values).argmax(axis=0), len(sessions))
         return cls(atom_ids=names, values=values, first_rows=first.astype(np.int64))
 

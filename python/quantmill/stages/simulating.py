@@ -11,6 +11,7 @@ from quantmill.errors import DataContractError
 from quantmill.ledger import decimal_text, frame_hash
 from quantmill.ledger_file import Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
+from quantmill.stages.matrices import return_matrix
 from quantmill.stages.nesting import nested
 from quantmill.stages.plan import cell_context
 
@@ -77,21 +78,7 @@ def simulate_run(
 
 def _read_panel(context: RunContext, grid: Any, returns: Any, symbols: list[str]) -> _Panel:
     sessions = fetch(grid, context.run_id, "grid_row")["session_date"].to_numpy()
-    values = np.full((len(sessions), len(symbols)), np.nan)
-    if symbols:
-        names = ", ".join("'" + symbol.replace("'", "''") + "'" for symbol in symbols)
-        rows = (
-            returns.filter(f"symbol in ({names})")
-            .filter(f"session_date between date '{sessions[0]}' and date '{sessions[-1]}'")
-            .project("symbol, session_date, simple_return")
-            .to_arrow_table()
-        )
-        dates = rows["session_date"].to_numpy()
-        places = np.searchsorted(sessions, dates)
-        on_grid = sessions[places] == dates
-        columns = np.searchsorted(np.array(symbols), np.array(rows["symbol"].to_pylist()))
-        values[places[on_grid], columns[on_grid]] = rows["simple_return"].to_numpy()[on_grid]
-    return _Panel(sessions=sessions, symbols=symbols, returns=values)
+    return _Panel(sessions=sessions, symbols=symbols, returns=return_matrix(returns, symbols, sessions))
 
 
 def _target_matrices(
