@@ -11,6 +11,7 @@ from quantmill.manifest.home import Home
 from support import ROOT, dbt_build, ingest
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share the built sample on one worker, so that it is built once."""
     for item in items:

@@ -12,7 +12,7 @@ from support import ask, dbt_build, ingest, run
 pytestmark = [pytest.mark.build, pytest.mark.xdist_group("runs")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def landed(make_home: Callable[[str], Home]) -> Home:
     """A home in which the embedded prices are landed and nothing is built."""
     home = make_home("landed")

@@ -148,7 +148,7 @@ def test_replacing_every_bar_after_a_cut_by_noise_changes_nothing_before_it(
     noisy[cut + 1 :] = closes[cut] * np.exp(np.cumsum(noise, axis=0))
     home = build_bars("noise", dates, symbols, noisy)
     assert compare(whole, home, date.fromisoformat(dates[cut]), last_window=10_000, last_day=date.max) >= 20
-    after = "select sum(weight * window_index) from tournaments.atom_weights"
+    after = "select sum(weight * weight * window_index) from tournaments.atom_weights"
     assert ask(home, after) != ask(whole, after)
 
 

@@ -23,7 +23,7 @@ SHORT = {"lookback_sessions": 420}
 pytestmark = [pytest.mark.build, pytest.mark.xdist_group("runs")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(make_home: Callable[[str], Home]) -> Home:
     """A home with one sealed run of the short grid."""
     made = make_home("runs")
