@@ -39,10 +39,10 @@ run: setup ## land the embedded prices, build profile sample, publish, write its
 	@$(BIN)/python -m quantmill report --profile sample
 
 test: setup ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: setup ## the tests that build no warehouse and open no browser
-	@$(BIN)/python -m pytest -n 2 -m "not build and not browser"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not build and not browser"
 
 lint: setup ## ruff, mypy and sqlfluff
 	@$(BIN)/ruff check python ingest models tests benchmarks

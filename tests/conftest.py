@@ -11,12 +11,10 @@ from quantmill.manifest.home import Home
 from support import ROOT, dbt_build, ingest
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the built sample on one worker, so that it is built once."""
+    """Mark the tests that need the built sample as such."""
     for item in items:
         if "sample_home" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("sample"))
             item.add_marker(pytest.mark.build)
 
 

@@ -9,7 +9,7 @@ import pytest
 from quantmill.manifest.home import Home, writer_lock
 from support import ask, dbt_build, ingest, run
 
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="session")

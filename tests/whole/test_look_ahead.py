@@ -20,7 +20,7 @@ from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
 from support import ROOT, ask, copy_of_project, dbt_build, ingest
 
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("cuts")]
+pytestmark = pytest.mark.build
 
 SESSION_COUNT = 1600
 CUTS = np.random.default_rng(20221228).choice(np.arange(500, SESSION_COUNT - 30), size=5, replace=False)

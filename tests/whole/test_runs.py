@@ -20,7 +20,7 @@ from support import ROOT, ask, copy_of_project, dbt_build, ingest, run
 # a short grid keeps these builds quick: 8 windows instead of 62
 SHORT = {"lookback_sessions": 420}
 
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="session")
