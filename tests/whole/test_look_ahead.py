@@ -153,20 +153,18 @@ def test_replacing_every_bar_after_a_cut_by_noise_changes_nothing_before_it(
 
 
 def test_a_planted_leak_is_caught(bars: Bars, build_bars: Callable[..., Home], tmp_path: Path) -> None:
-    """Streams that hold the return of the next session make the same comparison fail."""
+    """Returns that are those of the next session make the same comparison fail."""
     dates, symbols, closes = bars
     project = copy_of_project(tmp_path)
     (project / "models").unlink()
     shutil.copytree(ROOT / "models", project / "models")
     # a unit test of the model would stop the build before the comparison could
-    (project / "models" / "tournaments" / "unit_tests.yml").unlink()
-    path = project / "models" / "tournaments" / "weights" / "atom_returns.sql"
-    honest = path.read_text(encoding="utf-8")
-    tomorrow = (
-        "lead(daily_returns.simple_return, 1, 0.0) over "
-        "(partition by atoms.atom_id order by daily_returns.session_date)"
-    )
-    path.write_text(honest.replace("daily_returns.simple_return", tomorrow), encoding="utf-8")
+    (project / "models" / "features" / "unit_tests.yml").unlink()
+    path = project / "models" / "features" / "panel" / "daily_returns.sql"
+    honest = "closes_ratio - 1 as simple_return"
+    tomorrow = "lead(closes_ratio - 1, 1, 0.0) over (partition by symbol order by session_date) as simple_return"
+    assert honest in path.read_text(encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(honest, tomorrow), encoding="utf-8")
     # the decision of window 20 is row 20 * 20 + 251 of the grid, whose first row is the second of the bars
     grid_start = SESSION_COUNT - 1511
     cut = grid_start + 20 * 20 + 251
