@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from quantmill.errors import DataContractError
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -22,18 +24,22 @@ def average_correlation(centred: FloatArray, lookbacks: Sequence[int]) -> FloatA
     """
     length = centred.shape[-1]
     fitting = sorted({lookback for lookback in lookbacks if lookback <= length}) or [length]
-    total = np.zeros((*centred.shape[:-1], centred.shape[-2]))
+    shape = (*centred.shape[:-1], centred.shape[-2])
+    total, raw, sums = np.zeros(shape), np.zeros(shape), np.zeros(centred.shape[:-1])
     diagonal = np.arange(centred.shape[-2])
+    seen = 0
     for lookback in fitting:
-        tail = centred[..., length - lookback :]
-        mean = tail.mean(axis=-1)
-        raw = tail @ tail.swapaxes(-1, -2)
-        product = raw - lookback * mean[..., :, None] * mean[..., None, :]
-        variance = product[..., diagonal, diagonal]
+        # A longer look-back holds the shorter one: only the sessions before it are added.
+        block = centred[..., length - lookback : length - seen]
+        raw += block @ block.swapaxes(-1, -2)
+        sums += block.sum(axis=-1)
+        seen = lookback
+        product = raw - sums[..., :, None] * (sums / lookback)[..., None, :]
+        squares = raw[..., diagonal, diagonal]
+        variance = squares - sums * sums / lookback
         # A stream that stood still over a short look-back has no correlation there; it counts as
         # uncorrelated.
-        moves = variance > STILL * raw[..., diagonal, diagonal]
-        scale = np.sqrt(np.where(moves, variance, np.inf))
+        scale = np.sqrt(np.where(variance > STILL * squares, variance, np.inf))
         total += product / (scale[..., :, None] * scale[..., None, :])
     return np.clip(total / len(fitting), -1.0, 1.0)
 
@@ -51,18 +57,15 @@ def flat_clusters(distances: FloatArray, count: int, *, cut: float, max_clusters
     members.
 
     `distances` is condensed. Ward merge heights never fall, so the flat cut at `cut` keeps a prefix of the
-    merges; more of them are kept where the cut would leave more than `max_clusters`.
+    merges; more of them are kept where the cut would leave more than `max_clusters`. Raises
+    `DataContractError` for a distance that is not finite.
     """
-    from scipy.cluster.hierarchy import linkage
+    from quantmill.allocation import _kernels
 
-    if count == 1:
-        return np.zeros(1, dtype=np.int64)
-    merges = linkage(distances, "ward")
-    kept = max(int(np.searchsorted(merges[:, 2], cut, side="right")), count - max_clusters)
-    group = list(range(count + kept))
-    for step, (left, right) in enumerate(merges[:kept, :2].astype(np.int64).tolist()):
-        group[left] = group[right] = count + step
-    for node in range(count + kept - 1, -1, -1):
-        group[node] = group[group[node]]
-    names: dict[int, int] = {}
-    return np.array([names.setdefault(group[leaf], len(names)) for leaf in range(count)], dtype=np.int64)
+    if not np.isfinite(distances).all():
+        raise DataContractError(
+            f"{int((~np.isfinite(distances)).sum())} of {len(distances)} distances between streams are not finite",
+            remedy="remove the streams without a correlation before clustering",
+        )
+    labels: IntArray = _kernels.ward_labels(np.ascontiguousarray(distances), count, cut, max_clusters)
+    return labels

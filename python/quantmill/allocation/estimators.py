@@ -125,15 +125,6 @@ class CleanWindow:
     momentum_rows: FloatArray | None
 
 
-def is_plain(streams: FloatArray, toxic_return: float) -> BoolArray:
-    """Say for each window of (windows, units, sessions) whether all its returns are finite, alive and not
-    toxic.
-    """
-    highest, lowest = streams.max(axis=(-2, -1)), streams.min(axis=(-2, -1))
-    plain = np.isfinite(highest) & (highest <= toxic_return) & (lowest > -1.0)
-    return np.asarray(plain, dtype=np.bool_)
-
-
 def clean_window(
     returns: FloatArray,
     symbols: IntArray,
@@ -408,10 +399,11 @@ def _clean_stack(
     windows: Sequence[WindowInput], stack: FloatArray, settings: AllocationSettings, periods_per_year: int
 ) -> list[CleanWindow]:
     """Clean windows of one shape; one without any defect is taken from `stack` (windows, n, T)."""
+    highest, lowest = stack.max(axis=-1), stack.min(axis=-1)
+    finite_and_alive = np.isfinite(highest) & (highest <= settings.toxic_return) & (lowest > -1.0)
     # A spread above this leaves the volatility above its floor whatever the other rows are.
-    spread = stack.max(axis=-1) - stack.min(axis=-1)
-    moving = spread > LEAST_VOLATILITY_ANNUAL * 2.0 * np.sqrt(stack.shape[-1] / periods_per_year)
-    plain = is_plain(stack, settings.toxic_return) & moving.all(axis=-1)
+    moving = highest > lowest + LEAST_VOLATILITY_ANNUAL * 2.0 * np.sqrt(stack.shape[-1] / periods_per_year)
+    plain = (finite_and_alive & moving).all(axis=-1)
     everyone = np.arange(stack.shape[1])
     return [
         CleanWindow(everyone, streams, (), 0, (), None) if ok else _clean(window, settings, periods_per_year)

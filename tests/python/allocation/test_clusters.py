@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantmill.allocation.clusters import average_correlation, condensed_distances, flat_clusters
+from quantmill.errors import DataContractError
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
@@ -72,6 +73,11 @@ def test_no_more_clusters_than_the_maximum(most):
     assert labels.max() + 1 == most
     expected = fcluster(linkage(distances, "ward"), most, "maxclust")
     np.testing.assert_array_equal(labels[:, None] == labels, expected[:, None] == expected)
+
+
+def test_a_distance_that_is_not_finite_is_an_error():
+    with pytest.raises(DataContractError, match="1 of 3 distances"):
+        flat_clusters(np.array([0.1, np.nan, 0.3]), 3, cut=0.4, max_clusters=25)
 
 
 def test_one_stream_is_one_cluster():
