@@ -121,7 +121,8 @@ def regime_rows(
 
     # a market in which nothing moves is as quiet as its past
     volatility_ratio = np.ones(count)
-    np.divide(recent_deviation, deviation, out=volatility_ratio, where=deviation > 0)
+    is_moving = deviation > _kernels.ROUNDING * whole[:, 6]
+    np.divide(recent_deviation, deviation, out=volatility_ratio, where=is_moving)
     clustering = whole[:, 7]
     stationarity = np.minimum(1.0, np.abs(ratio - 1.0))
     fat_tail = np.minimum(1.0, np.abs(whole[:, 3]) / 10.0)
