@@ -180,8 +180,8 @@ class QualitySettings(Record):
     """How strictly the quality gate stands between the data and the selection."""
 
     gate: Literal["strict", "raw_pool", "report"] = Field(
-        description="strict: any failing rule that is no mere warning stops the run; raw_pool: broken contracts stop it,"
-        " unhealthy symbols are left out and reported; report: nothing stops, everything is recorded"
+        description="strict: any failing rule that is no mere warning stops the run; raw_pool: broken contracts stop"
+        " it, unhealthy symbols are left out and reported; report: nothing stops, everything is recorded"
     )
 
 

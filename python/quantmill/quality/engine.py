@@ -1,11 +1,12 @@
 """The only module that imports Great Expectations: frames and rules in, its answers and its Data Docs out.
 
-SQL has found the failing rows of a query rule; they reach Great Expectations as one small frame per suite, on which each
-rule is the expectation that no row carries its name. A rule on columns is that expectation on the columns themselves.
+SQL has found the failing rows of a query rule; they reach Great Expectations as one small frame per suite, on which
+each rule is the expectation that no row carries its name. A rule on columns is judged on the columns themselves.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -50,8 +51,7 @@ def import_error() -> str:
     # read when the library is imported, and it reports nothing home then
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     try:
-        import great_expectations  # noqa: F401
-        import great_expectations.expectations  # noqa: F401
+        importlib.import_module("great_expectations.expectations")
     except Exception as error:  # any failure of a foreign import is the same to us: nobody can judge
         return f"{type(error).__name__}: {error}"
     return ""
@@ -64,7 +64,7 @@ def ask(batches: Sequence[Batch], pages: Path) -> dict[str, Answer]:
     """
     import great_expectations as gx
 
-    context = gx.get_context(mode="ephemeral")
+    context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     context.add_data_docs_site(
         SITE,
@@ -72,7 +72,6 @@ def ask(batches: Sequence[Batch], pages: Path) -> dict[str, Answer]:
             "class_name": "SiteBuilder",
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
             "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(pages)},
-            "show_how_to_buttons": False,
         },
     )
     source = context.data_sources.add_pandas("workbench")
@@ -98,23 +97,25 @@ def ask(batches: Sequence[Batch], pages: Path) -> dict[str, Answer]:
         started = time.perf_counter()
         found = checkpoint.run(batch_parameters={"dataframe": batch.frame})
         seconds = (time.perf_counter() - started) / len(batch.rules)
-        for result in next(iter(found.run_results.values())).results:
+        results: Any = next(iter(found.run_results.values())).results
+        for result in results:
             answers[result.expectation_config.meta["rule"]] = _answer(result, seconds)
     context.build_data_docs(site_names=[SITE])
     return answers
 
 
 def _expectation(rule: Rule) -> Any:
-    import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
-    common = {
+    known: Any = importlib.import_module("great_expectations.expectations")
+
+    common: dict[str, Any] = {
         "severity": SEVERITIES[rule.severity],
         "meta": {"rule": rule.name},
     }
     if rule.expectation is None:
-        return gxe.ExpectTableRowCountToEqual(value=0, row_condition=Column("rule") == rule.name, **common)
-    return getattr(gxe, rule.expectation)(**rule.arguments, **common)
+        return known.ExpectTableRowCountToEqual(value=0, row_condition=Column("rule") == rule.name, **common)
+    return getattr(known, rule.expectation)(**rule.arguments, **common)
 
 
 def _answer(result: Any, seconds: float) -> Answer:

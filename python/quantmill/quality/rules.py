@@ -1,7 +1,7 @@
 """The rules of the quality gate as frozen records, read from `manifest/quality` and strictly validated.
 
-One file holds one suite, named like the file. A rule either lists its failing rows with a query (`failing_rows`) or names
-an expectation of Great Expectations on columns of one relation (`expectation` and `arguments`).
+One file holds one suite, named like the file. A rule either lists its failing rows with a query (`failing_rows`) or
+names an expectation of Great Expectations on columns of one relation (`expectation` and `arguments`).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Rule(Record):
     @property
     def reads(self) -> tuple[str, ...]:
         """The relations whose rows decide the rule, in order of their names."""
-        found = {self.relation}
+        found: set[str] = {self.relation}
         if self.failing_rows is not None:
             found |= {name for _, name, _, _ in Formatter().parse(self.failing_rows) if name is not None}
         return tuple(sorted(found - {"batch", "profile"}))

@@ -1,4 +1,4 @@
-"""One judgement: the failing rows of every rule over a live DuckDB connection, and what Great Expectations says of them."""
+"""One judgement: the failing rows of every rule, found over a live DuckDB connection, and what is said of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantmill.errors import DataContractError
 from quantmill.quality import engine, pages
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Failing rows of one rule that are kept as rows; the count is kept in full.
 KEPT_FAILURES = 500
 NOT_JUDGED = "Great Expectations cannot be used, so no rule was judged"
+INSTALL = "'make setup' installs what requirements.lock names"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Found:
-    """The failing rows of a query rule: an Arrow table (symbol, session_date, detail, expected) or why there is none."""
+    """The failing rows of a query rule (symbol, session_date, detail, expected), or why there are none to be had."""
 
     rows: pa.Table | None
     error: str
@@ -72,13 +73,18 @@ def judge(
     """
     missing = engine.import_error()
     if missing:
-        text = f"{NOT_JUDGED}: {missing}"
-        return [Outcome(rule, "error", 0, "", judged_counts[rule.relation], text, 0.0) for rule in rules]
+        text = f"{NOT_JUDGED}: {missing}; {INSTALL}"
+        outcomes = [Outcome(rule, "error", 0, "", judged_counts[rule.relation], text, 0.0) for rule in rules]
+        with pages.replaced(folder) as written:
+            pages.finish(written, subject, outcomes)
+        return outcomes
     found = {rule.name: _find(connection, subject, rule) for rule in rules if rule.failing_rows is not None}
     batches, errors = _batches(connection, subject, rules, found)
     with pages.replaced(folder) as written:
         answers = engine.ask(batches, written)
-    return [_outcome(rule, judged_counts[rule.relation], found, answers, errors) for rule in rules]
+        outcomes = [_outcome(rule, judged_counts[rule.relation], found, answers, errors) for rule in rules]
+        pages.finish(written, subject, outcomes)
+    return outcomes
 
 
 def _find(connection: duckdb.DuckDBPyConnection, subject: Subject, rule: Rule) -> _Found:
@@ -92,7 +98,6 @@ def _find(connection: duckdb.DuckDBPyConnection, subject: Subject, rule: Rule) -
         if lacking:
             raise DataContractError(f"the query yields no column {', '.join(lacking)}")
         expected = "coalesce(cast(expected as varchar), ?)" if "expected" in found.columns else "?"
-        # ordered as text of the query: a relation has no parameters
         rows = connection.execute(
             f"select cast(symbol as varchar) as symbol, cast(session_date as date) as session_date,"
             f" coalesce(cast(detail as varchar), '') as detail, {expected} as expected"
@@ -190,7 +195,7 @@ def _kept(rows: pa.Table) -> tuple[Failure, ...]:
 
 
 def _indexed(rule: Rule, answer: engine.Answer) -> tuple[Failure, ...]:
-    """Return the failing rows that Great Expectations named, ordered; what a row was found with stands in its detail."""
+    """Return the failing rows that Great Expectations named, ordered; the values it judged stand in the detail."""
     failures = []
     for row in answer.rows:
         moment = next((row[name] for name in engine.INDEX_COLUMNS[1:4] if row.get(name) is not None), None)

@@ -86,7 +86,8 @@ def open_run(
 
     `gate` is the row with which the quality gate let the run begin. A new run gets a GENESIS record, an interrupted one
     a RESUME record. The ledger of a run that is among `sealed` (chain head by run id) is verified and left alone;
-    `LedgerError` is raised if it does not verify. Raises `UsageError` for symbols of another calendar than the run's: their returns would not be those of its sessions.
+    `LedgerError` is raised if it does not verify. Raises `UsageError` for symbols of another calendar than the run's:
+    their returns would not be those of its sessions.
     """
     import pyarrow as pa
 
