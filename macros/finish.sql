@@ -48,6 +48,7 @@
     {% if cells[1] %}
         {% do log(cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok: see tournaments.cells', info=true) %}
     {% endif %}
+    {% do report_quality() %}
     {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
         select symbol from selection.candidates" ~ own ~ " group by symbol having bool_and(verdict = 'MISSING'))").rows[0][0] %}
     {% if absent %}

@@ -5,7 +5,8 @@ def model(dbt, session):
     settings = dbt.ref("calc_settings").order("key").to_arrow_table()
     digests = dbt.ref("snapshot_digests").order("symbol").to_arrow_table()
     snapshots = dbt.source("ops", "snapshots").order("created_at_utc desc, snapshot_id desc").limit(1).to_arrow_table()
-    return open_run(settings, digests, snapshots, label=dbt.config.get("label"), sealed=sealed_runs(session))
+    gate = dbt.ref("calc_quality_gate").to_arrow_table()
+    return open_run(settings, digests, snapshots, gate, label=dbt.config.get("label"), sealed=sealed_runs(session))
 
 
 def sealed_runs(session):

@@ -21,6 +21,7 @@ final as (
 
         -- what it read
         snapshot_id,
+        judgement_id,
         snapshot_hash,
         settings_hash,
         code_version,

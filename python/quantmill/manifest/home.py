@@ -55,6 +55,10 @@ class Home:
     def reports(self) -> Path:
         return self.state / "reports"
 
+    @property
+    def quality(self) -> Path:
+        return self.state / "quality"
+
 
 def find_home(start: Path, environment: Mapping[str, str]) -> Home:
     """Return the home of the project that `start` lies in.

@@ -190,6 +190,15 @@ class AllocationSettings(Record):
     health_min: Fraction = Field(description="least solver health of a configuration")
 
 
+class QualitySettings(Record):
+    """How strictly the quality gate stands between the data and the selection."""
+
+    gate: Literal["strict", "raw_pool", "report"] = Field(
+        description="strict: any failing rule that is no mere warning stops the run; raw_pool: broken contracts stop"
+        " it, unhealthy symbols are left out and reported; report: nothing stops, everything is recorded"
+    )
+
+
 class SimulationSettings(Record):
     """What the simulator does beside trading."""
 
@@ -229,6 +238,7 @@ class Settings(Record):
     )
     benchmark_note: str = Field(default="", description="what a reader must know of the benchmark, shown on pages")
     bars: BarSettings
+    quality: QualitySettings
     windows: dict[str, WindowSet]
     matrix: MatrixSettings
     headline: Headline
@@ -260,6 +270,8 @@ class Settings(Record):
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
         if self.headline.risk_profile not in self.matrix.risk_profiles:
             raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
+        if self.tier == "promotable" and self.quality.gate != "strict":
+            raise ValueError(f"quality.gate is '{self.quality.gate}'; what may be promoted runs under strict")
         sessions = 365 if self.calendar_id == "24/7" else 252
         if self.periods_per_year != sessions:
             raise ValueError(f"periods_per_year is {self.periods_per_year}; calendar {self.calendar_id} has {sessions}")

@@ -74,13 +74,20 @@ def run_identity(settings: Settings, snapshot_hash: str, code: str) -> str:
 
 
 def open_run(
-    settings_rows: pa.Table, digests: pa.Table, snapshots: pa.Table, *, label: str, sealed: Mapping[str, str]
+    settings_rows: pa.Table,
+    digests: pa.Table,
+    snapshots: pa.Table,
+    gate: pa.Table,
+    *,
+    label: str,
+    sealed: Mapping[str, str],
 ) -> pa.Table:
     """Return the one row of the run that this build is for, and open its ledger.
 
-    A new run gets a GENESIS record, an interrupted one a RESUME record. The ledger of a run that is among `sealed`
-    (chain head by run id) is verified and left alone; `LedgerError` is raised if it does not verify. Raises
-    `UsageError` for symbols of another calendar than the run's: their returns would not be those of its sessions.
+    `gate` is the row with which the quality gate let the run begin. A new run gets a GENESIS record, an interrupted one
+    a RESUME record. The ledger of a run that is among `sealed` (chain head by run id) is verified and left alone;
+    `LedgerError` is raised if it does not verify. Raises `UsageError` for symbols of another calendar than the run's:
+    their returns would not be those of its sessions.
     """
     import pyarrow as pa
 
@@ -98,7 +105,8 @@ def open_run(
     else:
         hashes = {"settings_hash": settings_hash, "snapshot_hash": snapshot_hash, "code_hash": code}
         newest = snapshots["snapshot_id"].to_pylist() or [None]
-        data = {"snapshot_id": newest[0], "symbols": digests.to_pylist()}
+        judgement = gate["judgement_id"].to_pylist()[0]
+        data = {"snapshot_id": newest[0], "judgement_id": judgement, "symbols": digests.to_pylist()}
         _start_ledger(path, run_id, settings, hashes, data, home.root)
     return pa.table(
         {
@@ -108,6 +116,7 @@ def open_run(
             "as_of_date": [settings.as_of.astimezone(UTC).date()],
             "as_of_utc": [settings.as_of.astimezone(UTC).replace(tzinfo=None)],
             "snapshot_id": snapshots["snapshot_id"].to_pylist() or [None],
+            "judgement_id": gate["judgement_id"].to_pylist(),
             "snapshot_hash": [snapshot_hash],
             "settings_hash": [settings_hash],
             "code_version": [__version__],
@@ -126,6 +135,7 @@ def open_run(
                 ("as_of_date", pa.date32()),
                 ("as_of_utc", pa.timestamp("us")),
                 ("snapshot_id", pa.string()),
+                ("judgement_id", pa.string()),
                 ("snapshot_hash", pa.string()),
                 ("settings_hash", pa.string()),
                 ("code_version", pa.string()),

@@ -1,0 +1,66 @@
+"""What the outcome of a rule means for the run, and the words in which the gate refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quantmill.listing import markdown
+
+# Under which gate a rule of which severity stops the run when it fails or cannot be judged.
+STOPPING: dict[str, tuple[str, ...]] = {
+    "strict": ("stop", "quarantine"),
+    "raw_pool": ("stop",),
+    "report": (),
+}
+# Failing rows of one rule that the refusal shows.
+SHOWN = 10
+COLUMNS = ["suite", "rule", "symbol", "last session", "expected", "detail", "remedy"]
+
+
+def is_stopping(gate: str, severity: str, status: str, *, is_judged: bool) -> bool:
+    """Return whether an outcome stops the run. Where nothing could be judged (`is_judged` false), everything does."""
+    if status == "pass":
+        return False
+    return not is_judged or severity in STOPPING[gate]
+
+
+def refusal(
+    profile: str, gate: str, results: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Return why the gate stops the run, as one table of offenders, or None where it lets the run pass.
+
+    `results` are rows of `features.quality_results` of one judgement, `failures` those of `features.quality_failures`.
+    """
+    stopping = [row for row in results if row["is_stopping"]]
+    if not stopping:
+        return None
+    offenders: list[list[Any]] = []
+    for row in stopping:
+        remedy = row["remedy"]
+        if row["status"] == "error":
+            offenders.append([row["suite"], row["expectation"], None, None, row["expected"], row["error"], remedy])
+            continue
+        own = [one for one in failures if (one["suite"], one["expectation"]) == (row["suite"], row["expectation"])]
+        own.sort(key=lambda one: one["rank"])
+        offenders += [
+            [
+                one["suite"],
+                one["expectation"],
+                one["symbol"],
+                one["session_date"],
+                one["expected"],
+                one["detail"],
+                remedy,
+            ]
+            for one in own[:SHOWN]
+        ]
+        hidden = row["unexpected_count"] - len(own[:SHOWN])
+        if hidden > 0:
+            more = f"and {hidden} more rows: see features.quality_failures"
+            offenders.append([row["suite"], row["expectation"], None, None, None, more, remedy])
+    judgement = results[0]["judgement_id"]
+    return (
+        f"quality gate '{gate}' stops profile {profile}: {len(stopping)} of {len(results)} rules do not hold"
+        f" (judgement {judgement})\n\n{markdown(COLUMNS, offenders)}\n"
+    )

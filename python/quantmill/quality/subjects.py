@@ -1,0 +1,125 @@
+"""What one judgement looks at: the symbols of a profile, as known at its as_of, and a digest of exactly these rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantmill.ledger import canonical_json
+from quantmill.manifest.settings import Settings
+from quantmill.quality.rules import OTHERS, RELATIONS, Rule
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Libraries whose version can change an answer.
+JUDGES = ("great-expectations", "pandas", "duckdb")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose data are judged, as of when and how strictly. `as_of_utc` has no time zone; symbols are sorted."""
+
+    profile: str
+    gate: str
+    as_of_utc: datetime
+    symbols: tuple[str, ...]
+
+    def relations(self) -> dict[str, str]:
+        """Return the subquery of each name that rules may read: rows of these symbols, known at as_of."""
+        listed = ", ".join(f"'{symbol}'" for symbol in self.symbols)
+        instant = f"timestamp '{self.as_of_utc:%Y-%m-%d %H:%M:%S.%f}'"
+        mine = f"symbol in ({listed})"
+        # a row of a session that may be missing has no time of its own: its calendar has it
+        closed = (
+            "select symbols.symbol, calendar.session_date from features.symbols as symbols"
+            " inner join features.market_calendar as calendar on symbols.calendar_id = calendar.calendar_id"
+            f" where symbols.valid_to is null and symbols.{mine} and calendar.close_utc <= {instant}"
+        )
+        return {
+            "profile": f"(select unnest([{listed}]) as symbol, {instant} as as_of_utc)",
+            "session_bars": f"(select * from features.session_bars where {mine} and known_at_utc <= {instant})",
+            "daily_returns": f"(select * from features.daily_returns where {mine} and known_at_utc <= {instant})",
+            "bar_spikes": f"(select * from features.bar_spikes where (symbol, session_date) in ({closed}))",
+            "bar_gaps": f"(select * from features.bar_gaps where (symbol, session_date) in ({closed}))",
+            "symbol_health": f"(select * from features.symbol_health where (symbol, as_of_date) in ({closed}))",
+            "symbols": f"(select * from features.symbols where {mine})",
+            "market_calendar": (
+                f"(select * from features.market_calendar where close_utc <= {instant} and calendar_id in"
+                f" (select calendar_id from features.symbols where {mine}))"
+            ),
+            "traded_sessions": (
+                "(select distinct calendar_id, session_date from features.session_bars"
+                f" where known_at_utc <= {instant} and calendar_id in"
+                f" (select calendar_id from features.symbols where {mine}))"
+            ),
+        }
+
+    def query(self, rule: Rule) -> str:
+        """Return the query of a rule's failing rows with its placeholders filled."""
+        relations = self.relations()
+        return (rule.failing_rows or "").format(**relations, batch=relations[rule.relation]).strip().rstrip(";")
+
+
+def subject_of(settings: Settings) -> Subject:
+    """Return what is judged for resolved settings: candidates, benchmarks and symbols that are landed only."""
+    universe = settings.universe
+    return Subject(
+        profile=settings.profile,
+        gate=settings.quality.gate,
+        as_of_utc=settings.as_of.astimezone(UTC).replace(tzinfo=None),
+        symbols=tuple(sorted({*universe.symbols, *universe.landed_only, *settings.benchmarks})),
+    )
+
+
+def content_of(
+    connection: duckdb.DuckDBPyConnection, subject: Subject, names: Iterable[str]
+) -> dict[str, tuple[int, str]]:
+    """Return row count and digest of each named relation of the subject; the order of rows does not matter."""
+    relations = subject.relations()
+    wanted = [name for name in (*RELATIONS, *OTHERS) if name in set(names)]
+    query = " union all ".join(
+        f"select '{name}', count(*), coalesce(sum(cast(hash(judged) as hugeint)), 0)::varchar"
+        f" from {relations[name]} as judged"
+        for name in wanted
+    )
+    return {name: (count, digest) for name, count, digest in connection.execute(query).fetchall()}
+
+
+def judgement_id(subject: Subject, rules: Iterable[Rule], content: Mapping[str, tuple[int, str]]) -> str:
+    """Return 16 hex digits for what decides a judgement: rules, content, strictness, and who judges."""
+    described = {
+        "profile": subject.profile,
+        "gate": subject.gate,
+        "as_of": subject.as_of_utc.isoformat(),
+        "symbols": subject.symbols,
+        "rules": [rule.digest for rule in rules],
+        "content": {name: list(found) for name, found in content.items()},
+        "judges": {name: _version(name) for name in JUDGES},
+        "code": _code_digest(),
+    }
+    return hashlib.sha256(canonical_json(described).encode()).hexdigest()[:16]
+
+
+def rules_digest(rules: Iterable[Rule]) -> str:
+    """Return the SHA-256 over the digests of the rules and the code that judges them."""
+    return hashlib.sha256("".join([*(rule.digest for rule in rules), _code_digest()]).encode()).hexdigest()
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
