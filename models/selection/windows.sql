@@ -82,9 +82,49 @@ starts as (
 numbered as (
 
     select
-        *,
-        row_number() over (partition by window_set order by test_row) - 1 as window_index
+        starts.*,
+        row_number() over (partition by starts.window_set order by starts.test_row) - 1 as window_index,
+        decision.session_date as decision_date,
+        decision.close_utc as decision_close_utc,
+        {{ setting('regime.basis') }} as regime_basis,
+        {{ setting('regime.asset_class') }} as regime_class
     from starts
+    inner join grid as decision on starts.test_row - 1 = decision.grid_row
+
+),
+
+regimes as (
+
+    select *
+    from {{ ref('market_regimes') }}
+    where asset_class = {{ setting('regime.asset_class') }}
+
+),
+
+-- the newest regime that was known at the decision close
+observed as (
+
+    select
+        numbered.window_set,
+        numbered.window_index,
+        numbered.regime_basis,
+        regimes.label,
+        regimes.score,
+        regimes.quadrant,
+        regimes.session_date as regime_date,
+        case
+            when numbered.regime_basis = 'measured' and coalesce(regimes.observation_count, 0) <= 60
+                then error(
+                    'unmeasured_regime: regime.basis is measured, but features.market_regimes rests on '
+                    || coalesce(regimes.observation_count, 0) || ' sessions of asset class ' || numbered.regime_class
+                    || ' at the decision of ' || numbered.decision_date || ', and more than 60 are needed; land more'
+                    || ' history of at least five symbols of that class, choose another regime.asset_class, or set'
+                    || ' regime.basis to declared and regime.label'
+                )
+            else true
+        end as is_measured
+    from numbered
+    asof left join regimes on numbered.decision_close_utc >= regimes.known_at_utc
 
 ),
 
@@ -100,8 +140,8 @@ final as (
         estimation_start.session_date as estimation_start_date,
         train_start.session_date as train_start_date,
         train_end.session_date as train_end_date,
-        train_end.session_date as decision_date,
-        train_end.close_utc as decision_close_utc,
+        numbered.decision_date,
+        numbered.decision_close_utc,
 
         -- what it is tested on; the primary segment is the part that is stitched
         test_start.session_date as test_start_date,
@@ -116,12 +156,18 @@ final as (
         cast(numbered.step as integer) as step_count,
 
         -- the market as it looked at the decision
-        {{ setting('regime.label') }} as regime,
-        cast(null as double) as regime_score,
-        cast(null as varchar) as quadrant,
-        {{ setting('regime.basis') }} as regime_basis
+        case observed.regime_basis when 'measured' then observed.label else {{ setting('regime.label') }} end as regime,
+        case observed.regime_basis when 'measured' then observed.score end as regime_score,
+        case observed.regime_basis when 'measured' then observed.quadrant end as quadrant,
+        case observed.regime_basis when 'measured' then observed.regime_date end as regime_date,
+        observed.regime_basis
 
     from numbered
+    inner join observed
+        on
+            numbered.window_set = observed.window_set
+            and numbered.window_index = observed.window_index
+            and observed.is_measured
     inner join grid as estimation_start
         on greatest(numbered.test_row - numbered.estimation, 0) = estimation_start.grid_row
     inner join grid as train_start on numbered.test_row - numbered.train = train_start.grid_row

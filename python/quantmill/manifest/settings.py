@@ -17,6 +17,7 @@ Sessions = Annotated[int, Field(ge=1)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9_]+:[A-Z0-9!._&-]+$")]
 Regime = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS"]
 RegimeOrQuadrant = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS", "EXPANSION", "INFLATIONARY_TREND", "STAGNATION"]
+AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
 Cap = Annotated[float, Field(gt=0, le=1)]
 Veto = Literal[
     "ADV_MISSING",
@@ -153,8 +154,21 @@ class CostModel(Record):
 class RegimeSettings(Record):
     """Where the regime of a window comes from."""
 
-    basis: Literal["declared"] = Field(description="declared: every window carries `label`, nothing is measured")
-    label: Regime
+    basis: Literal["declared", "measured"] = Field(
+        description="declared: every window carries `label`; measured: the newest row of features.market_regimes that"
+        " was known at the decision"
+    )
+    label: Regime | None = Field(default=None, description="the label where the basis is declared; else not read")
+    asset_class: AssetClass | None = Field(
+        default=None, description="whose market is measured where the basis is measured; else not read"
+    )
+
+    @model_validator(mode="after")
+    def _names_its_source(self) -> RegimeSettings:
+        needed = "label" if self.basis == "declared" else "asset_class"
+        if getattr(self, needed) is None:
+            raise ValueError(f"basis {self.basis} needs regime.{needed}, which is not set")
+        return self
 
 
 class AllocationSettings(Record):

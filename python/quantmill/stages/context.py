@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CODE_FOLDERS = ("models", "macros", "python")
 CODE_FILES = ("requirements.lock",)
 RUN_ID = re.compile(r"[a-z0-9_]+-[0-9]{8}-[0-9a-f]{8}")
-CODE_SUFFIXES = (".py", ".sql", ".yml", ".md", ".j2", ".lock")
+CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".md", ".j2", ".lock")
 
 
 @dataclass(frozen=True)

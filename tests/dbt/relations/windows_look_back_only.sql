@@ -8,3 +8,4 @@ where
     or decision_date >= test_start_date
     or test_start_date > primary_end_date
     or primary_end_date > test_end_date
+    or regime_date > decision_date
