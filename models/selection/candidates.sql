@@ -67,6 +67,7 @@ final as (
 
         -- the verdict on its data, and the gates it met and those it did not
         verdict,
+        cast(return_count as integer) as return_count,
         cast(
             json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough) as varchar
         ) as passes,

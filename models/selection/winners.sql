@@ -27,7 +27,7 @@ final as (
         cluster_id,
         score,
         cast(row_number() over (
-            partition by window_set, window_index, selection_engine order by score desc, atom_id asc
+            partition by window_set, window_index, selection_engine order by score_rank asc nulls last, atom_id asc
         ) as integer) as rank,
         selected_via
 

@@ -13,6 +13,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from quantmill.errors import MissingLanding, QuantmillError, WarehouseError
 from quantmill.manifest.home import current_home, writer_lock
 from quantmill.publish import publish_prepare, publish_swap
+from quantmill.udf import register
 
 # Held until the process ends: dbt opens and closes its connection more than once in one build. A refusal is final, too:
 # dbt asks again for every schema.
@@ -55,7 +56,8 @@ class Plugin(BasePlugin):
         _require_readable(str(home.workbench))
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Register the two file steps of the publication."""
+        """Register the functions that SQL lacks and the two file steps of the publication."""
+        register(conn)
         conn.create_function("publish_prepare", publish_prepare, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_swap", publish_swap, ["VARCHAR"], "VARCHAR", side_effects=True)
 

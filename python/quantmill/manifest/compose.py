@@ -251,10 +251,25 @@ def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageErro
         return UnknownKey(f"{place}: unknown key '{key}'", remedy=hint, key=key, file=place)
     if problem["type"] == "missing":
         return BadValue(f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place)
+    if problem["type"] == "literal_error":
+        return _unknown_word(problem, location, place)
     message = problem["msg"].removeprefix("Value error, ")
     found = problem["input"] if location else ""
     where = f"'{key}' is {found!r}: " if location else ""
     return BadValue(f"{place}: {where}{message}", remedy="correct the value", key=key, file=place)
+
+
+def _unknown_word(problem: Any, location: list[str], place: str) -> UsageError:
+    """Return the error for a word that is none of the valid ones, naming the nearest; it may stand as a key."""
+    is_key = location[-1] == "[key]"
+    key = ".".join(location[:-2] if is_key else location)
+    valid = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+    found = str(problem["input"])
+    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.4)
+    hint = f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+    what = f"'{key}' has the unknown key" if is_key else f"'{key}' is"
+    needed = ", ".join(f"'{word}'" for word in valid)
+    return BadValue(f"{place}: {what} {found!r}; one of {needed} was needed", remedy=hint, key=key, file=place)
 
 
 def _siblings(path: list[str]) -> list[str]:

@@ -44,6 +44,22 @@ Veto = Literal[
     "WHITE_NOISE",
 ]
 
+Factor = Literal[
+    "adx",
+    "antifragility",
+    "cvar",
+    "efficiency",
+    "entropy",
+    "hurst_clean",
+    "kurtosis",
+    "liquidity",
+    "momentum",
+    "skew",
+    "stability",
+    "survival",
+]
+AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
+
 
 def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
@@ -104,7 +120,7 @@ class WindowSet(Record):
 class MatrixSettings(Record):
     """Which cells are run: the product of these lists, plus the baselines."""
 
-    selection_engines: Annotated[tuple[Literal["baseline"], ...], Distinct] = Field(min_length=1)
+    selection_engines: Annotated[tuple[Literal["baseline", "v3.2"], ...], Distinct] = Field(min_length=1)
     window_sets: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
     rebalance_modes: Annotated[tuple[Literal["window"], ...], Distinct] = Field(min_length=1)
     engines: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
@@ -117,6 +133,7 @@ class MatrixSettings(Record):
 class Headline(Record):
     """The configuration that a profile states as its own; ranking is not affected."""
 
+    selection_engine: str
     engine: str
     risk_profile: str
 
@@ -209,17 +226,105 @@ class SimulationSettings(Record):
     bankrupt_below: Fraction = Field(description="share of the starting NAV below which the book goes to cash")
 
 
+class MetadataDefaults(Record):
+    """What the instruments of one asset class trade in where their own metadata do not say; null: no default."""
+
+    tick_size: Annotated[float, Field(gt=0)] | None = None
+    lot_size: Annotated[float, Field(gt=0)] | None = None
+    price_precision: Annotated[int, Field(ge=0)] | None = None
+
+
+class VetoLimits(Record):
+    """Limits of the vetoes that profiles rarely touch; those that they do stand in the selection itself."""
+
+    toxic_return: float = Field(gt=0, description="DATA_TOXIC above this absolute simple return")
+    constant_deviation: Rate = Field(description="CONSTANT_SERIES below this standard deviation per session")
+    survival_min: Fraction = Field(description="SURVIVAL_LOW below this share of stress events survived")
+    entropy_toxic: Fraction = Field(description="ENTROPY_TOXIC above this permutation entropy")
+    kurtosis_max: float = Field(description="KURTOSIS_HIGH above this excess kurtosis")
+    kurtosis_observations: Sessions = Field(description="KURTOSIS_HIGH needs this many observations")
+    volatility_annual_max: float = Field(gt=0, description="ASSET_VOL_HIGH above this annual volatility")
+    roc_max: float = Field(description="ROC_EXTREME above this rate of change, percent")
+    roc_min: float = Field(description="ROC_EXTREME below this rate of change, percent")
+    volatility_daily_max: float = Field(gt=0, description="VOL_D_EXTREME above this scanned volatility, percent")
+    persistence_hurst: Fraction = Field(description="TOXIC_PERSISTENCE above this Hurst exponent")
+    spread_max: Rate = Field(description="SPREAD_WIDE above this estimated spread, fraction of the price")
+    tracking_min: float = Field(ge=-1, le=1, description="TRACKING_POOR below this correlation with the peg")
+    white_noise_p: Fraction = Field(description="WHITE_NOISE from this p-value of Ljung and Box on")
+    leverage_correlation: float = Field(gt=0, le=1, description="DOMINATED_LEVERAGED from this correlation on")
+    leverage_beta: float = Field(gt=1, description="DOMINATED_LEVERAGED from this absolute beta on")
+
+
 class SelectionSettings(Record):
-    """Thresholds of the scored engines; `baseline` takes every candidate and reads `history_floor` only."""
+    """What the scored engines read; `baseline` takes every candidate and reads `history_floor` and the clusters."""
 
     history_floor: Sessions = Field(description="accepted returns an atom needs at the decision")
-    top_n: Sessions
+
+    # scores
+    strategy: Literal["trend_following", "mean_reversion"] = Field(description="which regime and Hurst exponent fit")
+    ranker: Literal["alpha_score"] = Field(description="what orders the members of a cluster")
+    factor_weights: dict[Literal["global_robust"], dict[Factor, Rate]] = Field(
+        description="vectors of weights by name; a factor that a vector leaves out weighs 0"
+    )
+    weights_override: dict[Factor, Rate] = Field(
+        default_factory=dict, description="weights that replace those of every vector"
+    )
+    dominant_signal: Factor | None = Field(
+        default=None, description="a factor that gets weight 3, and momentum then 0.5 unless it is momentum"
+    )
+    liquidity_base: float = Field(gt=0, description="daily traded value from which liquidity is 1")
+    regime_fit: bool = Field(description="multiply scores by how well the asset fits strategy and regime")
+
+    # recruitment
+    top_n: Sessions = Field(description="most winners per cluster and direction")
+    recruitment: Literal["fixed", "dynamic"] = Field(description="dynamic: fewer from clusters that move as one")
+    allow_short: bool
+    max_winners: Sessions = Field(description="most winners of a window, for the engines that cap them")
+
+    # clusters
+    threshold_mode: Literal["regime", "fixed"] = Field(
+        description="regime: allocation.cluster_cut of the regime times cluster_threshold / 0.5; fixed: the threshold"
+    )
+    cluster_threshold: Fraction
+    cluster_lookbacks: Annotated[tuple[Annotated[int, Field(ge=30)], ...], Distinct] = Field(
+        min_length=1, description="sessions per look-back; below 30 most pairs have too few sessions in common"
+    )
+    cluster_min_periods: Annotated[int, Field(ge=3)] = Field(description="least shared sessions of a pair")
+    cluster_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of lambda, ascending")
+    kappa_max: float = Field(gt=1, allow_inf_nan=False, description="largest condition number of a correlation")
+    max_clusters: Sessions
+
+    # vetoes
     entropy_max: Fraction
     efficiency_min: Fraction
-    min_momentum: float
+    hurst_min: Fraction | None = Field(default=None, description="lower end of the band of random walks")
+    hurst_max: Fraction | None = Field(default=None, description="upper end of the band of random walks")
+    min_momentum: float = Field(description="least oriented return over 60 sessions")
+    stressed_momentum_step: Rate = Field(description="added to min_momentum of a LONG in CRISIS and TURBULENT")
+    eci_mode: Literal["holding", "annual"] = Field(description="holding: one trade; annual: every rebalance of a year")
+    eci_hurdle: float = Field(description="ECI_HIGH where annual momentum less costs is below")
+    eci_order_value: float = Field(gt=0, description="value of the order that is priced")
+    eci_turnover: Fraction = Field(description="share of the book traded at a rebalance, in mode annual")
+    limits: VetoLimits
+    metadata_defaults: dict[AssetClass, MetadataDefaults]
+    optional_vetoes: Annotated[tuple[Literal["WHITE_NOISE"], ...], Distinct] = Field(
+        default=(), description="veto codes that are off unless named here"
+    )
     inert_vetoes: Annotated[tuple[Veto, ...], Distinct] = Field(
         description="veto codes that are off and recorded as inert"
     )
+
+    @model_validator(mode="after")
+    def _limits_fit_together(self) -> SelectionSettings:
+        if (self.hurst_min is None) != (self.hurst_max is None):
+            raise ValueError("selection.hurst_min and selection.hurst_max are set together or not at all")
+        if self.hurst_min is not None and self.hurst_max is not None and self.hurst_min >= self.hurst_max:
+            raise ValueError(f"the Hurst band is empty: hurst_min {self.hurst_min} is not below {self.hurst_max}")
+        if list(self.cluster_shrinkage) != sorted(set(self.cluster_shrinkage)):
+            raise ValueError(f"cluster_shrinkage is {self.cluster_shrinkage}; values that ascend were needed")
+        if self.limits.roc_min >= self.limits.roc_max:
+            raise ValueError(f"limits.roc_min {self.limits.roc_min} is not below roc_max {self.limits.roc_max}")
+        return self
 
 
 class Settings(Record):
@@ -266,6 +371,10 @@ class Settings(Record):
                     f"window set '{name}' steps {lengths.step} sessions and tests {lengths.test}: windows that overlap"
                     f" are not judged yet; set windows.{name}.step to its test"
                 )
+        if self.headline.selection_engine not in self.matrix.selection_engines:
+            raise ValueError(
+                f"headline.selection_engine '{self.headline.selection_engine}' is not in matrix.selection_engines"
+            )
         if self.headline.engine not in self.matrix.engines:
             raise ValueError(f"headline.engine '{self.headline.engine}' is not in matrix.engines")
         if self.headline.risk_profile not in self.matrix.risk_profiles:

@@ -70,7 +70,7 @@ class Reader:
 
         Raises `MissingData` when the run has none.
         """
-        engine, profile = self.setting("headline.engine"), self.setting("headline.risk_profile")
+        stated = {name: self.setting(f"headline.{name}") for name in ("selection_engine", "engine", "risk_profile")}
         orders = {
             name: self.setting(f"matrix.{key}")
             for name, key in (
@@ -87,11 +87,11 @@ class Reader:
         found = [
             row
             for row in self.configs()
-            if not row["is_baseline"] and row["engine"] == engine and row["risk_profile"] == profile
+            if not row["is_baseline"] and all(row[name] == word for name, word in stated.items())
         ]
         if not found:
             raise MissingData(
-                f"the headline configuration {engine} {profile} is not among the configurations of the run",
+                f"the headline configuration {' '.join(stated.values())} is not among the configurations of the run",
                 remedy="correct the profile's headline and build it",
             )
         return min(found, key=rank)

@@ -1,0 +1,300 @@
+-- One row per window, selection engine, code and subject: what a reader of the selection must know and no veto says.
+with windows as (
+
+    select windows.*
+    from {{ ref('windows') }} as windows
+    inner join {{ current_unsealed_run() }} as current_run on windows.run_id = current_run.run_id
+
+),
+
+engines as (
+
+    select
+        windows.run_id,
+        windows.window_set,
+        windows.window_index,
+        windows.regime,
+        windows.quadrant,
+        engines.item as selection_engine,
+        engines.item <> 'baseline' as is_scored
+    from windows
+    cross join {{ setting_list('matrix.selection_engines') }} as engines
+
+),
+
+measures as (
+
+    select
+        engines.selection_engine,
+        measures.*
+    from {{ ref('atom_measures') }} as measures
+    inner join engines
+        on
+            measures.window_set = engines.window_set
+            and measures.window_index = engines.window_index
+            and engines.is_scored
+
+),
+
+vetoes as (
+
+    select vetoes.*
+    from {{ ref('vetoes') }} as vetoes
+    inner join {{ current_unsealed_run() }} as current_run on vetoes.run_id = current_run.run_id
+
+),
+
+declared_off as (
+
+    select
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        'VETO_INERT' as code,
+        active.code as subject,
+        cast(null as varchar) as atom_id,
+        active.why_inert as detail
+    from engines
+    inner join {{ ref('active_vetoes') }} as active on not active.is_active
+    where engines.is_scored
+
+),
+
+-- with k patterns of order 3 entropy is at most ln(min(k, 6)) / ln 6; one return among n gives the largest kurtosis
+attainable as (
+
+    select
+        window_set,
+        window_index,
+        selection_engine,
+        max(ln(greatest(least(least(observation_count, 120) - 2, 6), 1)) / ln(6)) as entropy,
+        max(case when observation_count > 1 then observation_count - 5 + 1.0 / (observation_count - 1) end) as kurtosis
+    from measures
+    group by all
+
+),
+
+unattainable as (
+
+    select
+        attainable.window_set,
+        attainable.window_index,
+        attainable.selection_engine,
+        'VETO_INERT' as code,
+        unnest(list_filter(
+            [
+                {
+                    'code': 'ENTROPY_TOXIC',
+                    'limit_value': {{ setting('selection.limits.entropy_toxic', 'double') }},
+                    'bound': attainable.entropy,
+                    'is_beyond': {{ setting('selection.limits.entropy_toxic', 'double') }} >= attainable.entropy
+                },
+                {
+                    'code': 'ENTROPY_HIGH',
+                    'limit_value': {{ setting('selection.entropy_max', 'double') }},
+                    'bound': attainable.entropy,
+                    'is_beyond': {{ setting('selection.entropy_max', 'double') }} >= attainable.entropy
+                },
+                {
+                    'code': 'KURTOSIS_HIGH',
+                    'limit_value': {{ setting('selection.limits.kurtosis_max', 'double') }},
+                    'bound': attainable.kurtosis,
+                    'is_beyond': {{ setting('selection.limits.kurtosis_max', 'double') }} >= attainable.kurtosis
+                },
+                {
+                    'code': 'SURVIVAL_LOW',
+                    'limit_value': {{ setting('selection.limits.survival_min', 'double') }},
+                    'bound': 0.0,
+                    'is_beyond': {{ setting('selection.limits.survival_min', 'double') }} <= 0
+                },
+                {
+                    'code': 'EFFICIENCY_LOW',
+                    'limit_value': {{ setting('selection.efficiency_min', 'double') }},
+                    'bound': 0.0,
+                    'is_beyond': {{ setting('selection.efficiency_min', 'double') }} <= 0
+                },
+                {
+                    'code': 'MOMENTUM_GATE',
+                    'limit_value': {{ setting('selection.min_momentum', 'double') }},
+                    'bound': -1.0,
+                    'is_beyond': {{ setting('selection.min_momentum', 'double') }} <= -1
+                }
+            ],
+            item -> item.is_beyond
+        )) as item
+    from attainable
+
+),
+
+unmeasured as (
+
+    select
+        window_set,
+        window_index,
+        selection_engine,
+        code as veto,
+        count(*) as atom_count,
+        count(metric_value) as metric_count
+    from vetoes
+    group by all
+
+),
+
+found as (
+
+    select * from declared_off
+    union all
+    select
+        unattainable.window_set,
+        unattainable.window_index,
+        unattainable.selection_engine,
+        unattainable.code,
+        unattainable.item.code as subject,
+        cast(null as varchar) as atom_id,
+        'the limit ' || unattainable.item.limit_value || ' cannot be breached: the metric goes no further than '
+        || round(unattainable.item.bound, 4) as detail
+    from unattainable
+    inner join {{ ref('active_vetoes') }} as active on unattainable.item.code = active.code and active.is_active
+    union all
+    -- no atom has the metric: the check has no input
+    select
+        window_set,
+        window_index,
+        selection_engine,
+        'METRIC_MISSING' as code,
+        veto as subject,
+        cast(null as varchar) as atom_id,
+        'the check is active and nothing feeds it: no atom has its metric' as detail
+    from unmeasured
+    where metric_count = 0
+    union all
+    select
+        vetoes.window_set,
+        vetoes.window_index,
+        vetoes.selection_engine,
+        'METRIC_MISSING' as code,
+        vetoes.code || ' ' || vetoes.atom_id as subject,
+        vetoes.atom_id,
+        'the metric of ' || vetoes.code || ' is not known, so the check did not fire' as detail
+    from vetoes
+    inner join unmeasured
+        on
+            vetoes.window_set = unmeasured.window_set
+            and vetoes.window_index = unmeasured.window_index
+            and vetoes.selection_engine = unmeasured.selection_engine
+            and vetoes.code = unmeasured.veto
+    where vetoes.metric_value is null and unmeasured.metric_count > 0
+    union all
+    select
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        'FACTOR_ABSENT' as code,
+        absent.factor as subject,
+        cast(null as varchar) as atom_id,
+        'the profile declares that there is no volume: every atom has the probability 0.5' as detail
+    from engines
+    cross join (select unnest(['liquidity', 'adx']) as factor) as absent
+    where engines.is_scored and {{ setting('bars.volume') }} = 'absent'
+    union all
+    select
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        'REGIME_DECLARED' as code,
+        'quadrant' as subject,
+        cast(null as varchar) as atom_id,
+        'no quadrant was measured: the regime adds nothing to how well an atom fits' as detail
+    from engines
+    where engines.is_scored and engines.quadrant is null and {{ setting('selection.regime_fit', 'boolean') }}
+    union all
+    select
+        window_set,
+        window_index,
+        selection_engine,
+        'CLOSES_STALLED' as code,
+        atom_id as subject,
+        atom_id,
+        equal_close_count || ' equal closes in a row at the decision' as detail
+    from measures
+    where equal_close_count >= 3
+    union all
+    select
+        window_set,
+        window_index,
+        selection_engine,
+        'VOLUME_SPIKE' as code,
+        atom_id as subject,
+        atom_id,
+        'the last volume is more than ten deviations above the 20 before it' as detail
+    from measures
+    where has_volume_spike
+    union all
+    select
+        window_set,
+        window_index,
+        unnest(selection_engines) as selection_engine,
+        'PAIR_IMPUTED' as code,
+        clustering_id as subject,
+        cast(null as varchar) as atom_id,
+        imputed_pair_count || ' pairs without a correlation over a look-back count as uncorrelated' as detail
+    from {{ ref('calc_clusters') }}
+    where imputed_pair_count > 0
+    union all
+    select
+        window_set,
+        window_index,
+        unnest(selection_engines) as selection_engine,
+        'KAPPA_HIGH' as code,
+        clustering_id as subject,
+        cast(null as varchar) as atom_id,
+        'the condition number is ' || coalesce(cast(kappa as varchar), 'infinite') || ' after the shrinkage ' || shrinkage
+            as detail
+    from {{ ref('calc_clusters') }}
+    where is_singular or kappa > {{ setting('selection.kappa_max', 'double') }}
+    union all
+    select
+        funnel.window_set,
+        funnel.window_index,
+        funnel.selection_engine,
+        case
+            when funnel.raw_pool_count = 0 then 'EMPTY_POOL'
+            when funnel.not_hard_count = 0 then 'ALL_HARD_VETOED'
+            when funnel.not_vetoed_count = 0 then 'ALL_VETOED'
+            else 'NO_WINNER'
+        end as code,
+        'window' as subject,
+        cast(null as varchar) as atom_id,
+        'no atom won: the window is kept and held in cash' as detail
+    from {{ ref('funnel') }} as funnel
+    inner join {{ current_unsealed_run() }} as current_run on funnel.run_id = current_run.run_id
+    where funnel.winner_count = 0
+
+),
+
+final as (
+
+    select
+        -- keys
+        engines.run_id,
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        found.code,
+        found.subject,
+
+        -- what it says
+        found.atom_id,
+        found.detail
+
+    from found
+    inner join engines
+        on
+            found.window_set = engines.window_set
+            and found.window_index = engines.window_index
+            and found.selection_engine = engines.selection_engine
+
+)
+
+select * from final
+order by window_set, window_index, selection_engine, code, subject
