@@ -19,6 +19,7 @@ RISK_TOLERANCE = 1e-11
 ACCEPTED_GAP = 1e-8
 MAX_STEPS = 100
 NEAR_BOUNDARY = 0.995
+CENTRE_PER_STEEPNESS = 0.1
 SOLVERS = ("NEWTON", "CLARABEL")
 
 
@@ -103,15 +104,18 @@ def _bounded_budget(scaled: FloatArray, cone: FloatArray, start: FloatArray) -> 
     scale = float(point.mean())
     slack = np.maximum(-(cone @ point), 0.1 * scale)
     multiplier = 0.1 / (count * slack)
-    worst = np.inf
+    best, best_residual = point, np.inf
     for _ in range(MAX_STEPS):
         dual = scaled @ point - 1.0 / (count * point) + multiplier @ cone
         primal = cone @ point + slack
         centre = float(slack @ multiplier) / rows
-        worst = max(
-            float(np.abs(dual * point).max()) * count, float(np.abs(primal).max()) / scale, centre * rows * count
-        )
-        if not worst > RISK_TOLERANCE:
+        steepness = float(np.abs(dual * point).max())
+        residual = max(steepness * count, float(np.abs(primal).max()) / scale, centre * rows * count)
+        stalled = best_residual <= ACCEPTED_GAP and residual > 0.5 * best_residual
+        if residual < best_residual:
+            best, best_residual = point, residual
+        # What is left of the residual may be rounding: a step that no longer halves it ends the search.
+        if not residual > RISK_TOLERANCE or stalled:
             break
         ratio = multiplier / slack
         hessian = scaled + (cone.T * ratio) @ cone
@@ -129,11 +133,14 @@ def _bounded_budget(scaled: FloatArray, cone: FloatArray, start: FloatArray) -> 
             )
             if not is_corrector:
                 ahead = float((slack + length * move_slack) @ (multiplier + length * move_multiplier)) / rows
-                target = min(1.0, max(1e-4, (ahead / centre) ** 3)) * centre - move_slack * move_multiplier
+                aim = min(1.0, max(1e-4, (ahead / centre) ** 3)) * centre
+                # Complementarity must not run ahead of stationarity, or the steps become too short to heal it.
+                aim = max(aim, min(centre, CENTRE_PER_STEEPNESS * steepness / rows))
+                target = aim - move_slack * move_multiplier
         point = point + length * move
         slack = slack + length * move_slack
         multiplier = multiplier + length * move_multiplier
-    return point, worst
+    return best, best_residual
 
 
 def _longest(values: FloatArray, move: FloatArray) -> float:
