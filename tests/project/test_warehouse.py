@@ -63,6 +63,7 @@ MODELLED = {
     "tournaments.solver_attempts": f"{WINDOW} config_id attempt step solver status reason condition_number shrinkage",
     "tournaments.atom_weights": f"{WINDOW} config_id atom_id cluster_id weight status fallback_reason",
     "tournaments.target_weights": f"{WINDOW} config_id symbol net_weight gross_weight",
+    "tournaments.weight_trace": f"{WINDOW} config_id sleeve atom_id symbol sleeve_weight atom_weight sign product",
     "tournaments.constraint_rows": f"{WINDOW} config_id constraint_name bound value is_binding is_relaxed",
     "tournaments.trades": "run_id cell_id session_date symbol traded_weight cost reason",
     "tournaments.portfolio_returns": "run_id cell_id session_date window_index gross_return cost borrow_cost "

@@ -26,6 +26,7 @@ def model(dbt, session):
             "tournaments.solver_attempts": dbt.ref("solver_attempts"),
             "tournaments.atom_weights": dbt.ref("atom_weights"),
             "tournaments.target_weights": dbt.ref("target_weights"),
+            "tournaments.weight_trace": dbt.ref("weight_trace"),
             "tournaments.constraint_rows": dbt.ref("constraint_rows"),
             "tournaments.allocation_events": dbt.ref("allocation_events"),
             "tournaments.trades": dbt.ref("trades"),

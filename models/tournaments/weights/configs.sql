@@ -22,9 +22,13 @@ solved as (
         run_id,
         config_id,
         count(*) as window_count,
-        count(*) filter (where status in ('native', 'composed', 'retried')) as healthy_count,
+        -- what an engine delegates is sound work of another
+        count(*) filter (where status in ('native', 'composed', 'delegated', 'retried')) as healthy_count,
         count(*) filter (where status like 'fallback%') as fallback_count,
-        arg_min(fallback_reason, window_index) filter (where fallback_reason is not null) as example_reason
+        any_value(capability) as capability,
+        any_value(capability_reason) as capability_reason,
+        arg_min(fallback_reason, window_index)
+            filter (where fallback_reason is not null and status <> 'delegated') as example_reason
     from {{ ref('calc_allocations') }}
     group by run_id, config_id
 
@@ -37,6 +41,8 @@ judged as (
         coalesce(solved.window_count, 0) as window_count,
         coalesce(solved.fallback_count, 0) as fallback_count,
         coalesce(solved.healthy_count / nullif(solved.window_count, 0), 0.0) as solver_health,
+        solved.capability,
+        solved.capability_reason,
         solved.example_reason,
         {{ setting('allocation.health_min', 'double') }} as health_min
     from planned
@@ -62,12 +68,18 @@ final as (
         baseline_role,
 
         -- state
-        case when solver_health < health_min then 'failed' else 'native' end as status,
         case
+            when capability = 'not_installed' then capability
+            when solver_health < health_min then 'failed'
+            else capability
+        end as status,
+        case
+            when capability = 'not_installed' then capability_reason
             when solver_health < health_min
                 then
                     'solver health ' || round(solver_health, 4) || ' is below ' || health_min
                     || coalesce('; for example: ' || example_reason, '')
+            when capability = 'delegated' then capability_reason
         end as reason,
         solver_health,
         cast(window_count as integer) as window_count,

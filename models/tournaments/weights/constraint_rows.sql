@@ -1,4 +1,5 @@
 -- One row per window, configuration and constraint: the bound, the value and whether it was reached or relaxed.
+-- A type has a row for its largest value, and one for each unit that reaches the bound.
 with unnested as (
 
     select
@@ -21,9 +22,14 @@ final as (
         config_id,
         item.constraint_name as constraint_name,
 
+        -- what is bounded
+        item.constraint_type as constraint_type,
+        item.unit as unit,
+
         -- values
         item.bound as bound,
         item.value as value,
+        item.bound - item.value as slack,
         item.is_binding as is_binding,
         item.is_relaxed as is_relaxed
 

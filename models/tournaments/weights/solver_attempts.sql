@@ -23,6 +23,8 @@ final as (
 
         -- values
         item.step as step,
+        item.engine_used as engine_used,
+        item.profile_used as profile_used,
         item.solver as solver,
         item.status as status,
         item.reason as reason,

@@ -17,6 +17,8 @@ with final as (
         1 - coalesce(list_sum(list_transform(targets, target -> target.net_weight)), 0) as net_cash,
         len(weights) as atom_count,
         cluster_count,
+        ex_ante_volatility,
+        ex_ante_return,
 
         -- what the estimates rest on
         estimation_count,

@@ -84,8 +84,8 @@ class WindowEstimate:
     """What all profiles and configurations of one window share.
 
     `positions` (m) are the atoms kept; `clusters` (m) number their clusters 0..K-1, `shares` (m) are Layer 2.
-    `moments` is None where nothing could be estimated, and `failure` says why; every atom is then a cluster
-    of its own.
+    `streams` (K, T) are the returns of the clusters per session. `moments` is None where nothing could be
+    estimated, and `failure` says why; every atom is then a cluster of its own.
     """
 
     window: WindowInput
@@ -94,6 +94,8 @@ class WindowEstimate:
     shares: FloatArray
     cluster_count: int
     session_count: int
+    periods_per_year: int
+    streams: FloatArray
     moments: Moments | None
     failure: str
     removals: tuple[Removal, ...]
@@ -420,7 +422,9 @@ def _estimate_group(
     units, sessions = cleaned[0].streams.shape
     if units == 0 or sessions < 2:
         reason = "NO_ATOMS: no atom is left" if units == 0 else f"NO_ESTIMATE: {sessions} rows are left of 2 needed"
-        return [_without_moments(*pair, reason, settings) for pair in zip(windows, cleaned, strict=True)]
+        return [
+            _without_moments(*pair, reason, settings, periods_per_year) for pair in zip(windows, cleaned, strict=True)
+        ]
     try:
         return _estimate_stack(windows, cleaned, settings, periods_per_year)
     except Exception as error:  # one bad window must not take the others of its shape with it
@@ -430,11 +434,11 @@ def _estimate_group(
                 for window, clean in zip(windows, cleaned, strict=True)
             ]
         reason = f"ESTIMATE_FAILED: {type(error).__name__}: {error}"
-        return [_without_moments(windows[0], cleaned[0], reason, settings)]
+        return [_without_moments(windows[0], cleaned[0], reason, settings, periods_per_year)]
 
 
 def _without_moments(
-    window: WindowInput, clean: CleanWindow, reason: str, settings: AllocationSettings
+    window: WindowInput, clean: CleanWindow, reason: str, settings: AllocationSettings, periods_per_year: int
 ) -> WindowEstimate:
     count = len(clean.positions)
     return WindowEstimate(
@@ -444,6 +448,8 @@ def _without_moments(
         shares=np.ones(count),
         cluster_count=count,
         session_count=clean.streams.shape[1],
+        periods_per_year=periods_per_year,
+        streams=clean.streams,
         moments=None,
         failure=reason,
         removals=clean.removals,
@@ -506,7 +512,8 @@ def _estimate_stack(
     for place, (window, clean) in enumerate(zip(windows, cleaned, strict=True)):
         size = int(sizes[place])
         if not mean_variance[place] > 0:
-            estimates.append(_without_moments(window, clean, "ZERO_VARIANCE: no cluster moves", settings))
+            reason = "ZERO_VARIANCE: no cluster moves"
+            estimates.append(_without_moments(window, clean, reason, settings, periods_per_year))
             continue
         moments = Moments(
             covariance=covariance[place, :size, :size],
@@ -526,6 +533,8 @@ def _estimate_stack(
                 shares=shares[place],
                 cluster_count=size,
                 session_count=sessions,
+                periods_per_year=periods_per_year,
+                streams=rows[place, :size],
                 moments=moments,
                 failure="",
                 removals=clean.removals,

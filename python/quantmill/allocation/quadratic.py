@@ -1,6 +1,7 @@
-"""Convex quadratic programs over the weights of units, solved without a modelling language.
+"""Convex programs over the weights of units, solved without a modelling language.
 
-    minimise    w'Qw + q'w + turnover * |w - previous|_1
+    minimise    w'Qw + q'w + turnover * |w - previous|_1                  (`QuadraticProgram`)
+    maximise    (excess'w - turnover * |w - previous|_1) / sqrt(w'Qw)     (`RatioProgram`)
     subject to  sum w = total,  lower <= w <= upper,  rows w <= limits
 
 Solvers are tried in order. Each try leaves a record, and a result counts only if it passes its own check
@@ -31,29 +32,15 @@ DAQP_TOLERANCE = 1e-11
 UNBOUNDED = 1e30
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class QuadraticProgram:
-    """One program over K units; Q is symmetric and positive semidefinite, all terms in one unit of objective.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Polytope:
+    """Weights (K) that are allowed: sum w = total, lower <= w <= upper, `rows` (R, K) times w <= `limits` (R)."""
 
-    `rows` (R, K) with `limits` (R), or None; `previous` (K) is read only where `turnover` is positive.
-    """
-
-    quadratic: FloatArray
-    linear: FloatArray
     total: float
     lower: FloatArray
     upper: FloatArray
     rows: FloatArray | None = None
     limits: FloatArray | None = None
-    turnover: float = 0.0
-    previous: FloatArray | None = None
-
-    def objective(self, weights: FloatArray) -> float:
-        """Value of the objective at `weights`."""
-        value = float(weights @ self.quadratic @ weights + self.linear @ weights)
-        if self.turnover > 0 and self.previous is not None:
-            value += self.turnover * float(np.abs(weights - self.previous).sum())
-        return value
 
     def residual(self, weights: FloatArray) -> float:
         """Largest violation of the sum, the bounds and the rows at `weights`."""
@@ -65,6 +52,47 @@ class QuadraticProgram:
         if self.rows is not None and self.limits is not None:
             worst = max(worst, float((self.rows @ weights - self.limits).max()))
         return worst
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class QuadraticProgram(Polytope):
+    """One program over K units; Q is symmetric and positive semidefinite, all terms in one unit of objective.
+
+    `previous` (K) is read only where `turnover` is positive.
+    """
+
+    quadratic: FloatArray
+    linear: FloatArray
+    turnover: float = 0.0
+    previous: FloatArray | None = None
+
+    def objective(self, weights: FloatArray) -> float:
+        """Value of the objective at `weights`."""
+        value = float(weights @ self.quadratic @ weights + self.linear @ weights)
+        if self.turnover > 0 and self.previous is not None:
+            value += self.turnover * float(np.abs(weights - self.previous).sum())
+        return value
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RatioProgram(Polytope):
+    """Largest ratio of excess return to risk over K units; lower bounds are zero and Q positive definite.
+
+    `excess` (K), `turnover` and Q may each have any scale: the best weights do not depend on it. Some allowed
+    weights must have a positive excess return after turnover.
+    """
+
+    quadratic: FloatArray
+    excess: FloatArray
+    turnover: float = 0.0
+    previous: FloatArray | None = None
+
+    def ratio(self, weights: FloatArray) -> float:
+        """Excess return after turnover over sqrt(w'Qw)."""
+        excess = float(self.excess @ weights)
+        if self.turnover > 0 and self.previous is not None:
+            excess -= self.turnover * float(np.abs(weights - self.previous).sum())
+        return excess / float(np.sqrt(weights @ self.quadratic @ weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +141,36 @@ def solve(program: QuadraticProgram, solvers: Sequence[str] = SOLVER_ORDER) -> S
     bound is projected away. Never raises for a failing solver: that is a try with status `error` and the text
     of the exception.
     """
-    standard = _standard_form(program)
+    return _first_accepted(program, _standard_form(program), solvers, lambda found: found[: len(program.linear)])
+
+
+def solve_ratio(program: RatioProgram, solvers: Sequence[str] = SOLVER_ORDER) -> Solution:
+    """Solve `program` as the quadratic program of Charnes and Cooper 1962, with the rules of `solve`.
+
+    With w = total * y / 1'y the ratio is that of y, whose length is free: min y'Qy subject to
+    excess'y - turnover * |y - k previous|_1 = 1, where k = 1'y / total, and the bounds and rows times k.
+    """
+    units = len(program.excess)
+
+    def weights_of(found: FloatArray) -> FloatArray:
+        point = found[:units]
+        return point * (program.total / point.sum())
+
+    return _first_accepted(program, _ratio_form(program), solvers, weights_of)
+
+
+def _first_accepted(
+    allowed: Polytope,
+    standard: _Standard,
+    solvers: Sequence[str],
+    weights_of: Callable[[FloatArray], FloatArray],
+) -> Solution:
     tries: list[SolverTry] = []
     for solver in solvers:
         try:
             found, status, reason = _SOLVERS[solver](standard)
-            weights, status, reason = _accepted(program, found, status, reason)
+            weights = None if status == "rejected" else weights_of(found)
+            weights, status, reason = accepted_weights(allowed, weights, status, reason)
         except Exception as error:  # whatever a solver does is a record, not a crash of the run
             weights, status, reason = None, "error", f"{type(error).__name__}: {error}"
         tries.append(SolverTry(solver, status, reason))
@@ -161,6 +213,46 @@ def _standard_form(program: QuadraticProgram) -> _Standard:
         ),
         program.total,
         np.concatenate((limits, program.previous, -program.previous)),
+    )
+
+
+def _ratio_form(program: RatioProgram) -> _Standard:
+    units, total = len(program.excess), program.total
+    rows = [np.eye(units) - (program.upper / total)[:, None]]
+    if program.rows is not None and program.limits is not None:
+        rows.append(program.rows - (program.limits / total)[:, None])
+    bounds = np.concatenate(rows)
+    # A return of one for the best single unit keeps y near the size of weights.
+    size = float(program.excess.max())
+    if not (program.turnover > 0 and program.previous is not None):
+        return _Standard(
+            2.0 * program.quadratic,
+            np.zeros(units),
+            np.zeros(units),
+            np.full(units, UNBOUNDED),
+            np.concatenate((program.excess[None, :] / size, bounds)),
+            1.0,
+            np.zeros(len(bounds)),
+        )
+    hessian = np.zeros((2 * units, 2 * units))
+    hessian[:units, :units] = 2.0 * program.quadratic
+    traded = np.eye(units) - (program.previous / total)[:, None]
+    identity = np.eye(units)
+    return _Standard(
+        hessian,
+        np.zeros(2 * units),
+        np.zeros(2 * units),
+        np.full(2 * units, UNBOUNDED),
+        np.block(
+            [
+                [program.excess[None, :] / size, np.full((1, units), -program.turnover / size)],
+                [bounds, np.zeros((len(bounds), units))],
+                [traded, -identity],
+                [-traded, -identity],
+            ]
+        ),
+        1.0,
+        np.zeros(len(bounds) + 2 * units),
     )
 
 
@@ -267,22 +359,26 @@ _SOLVERS: dict[str, Callable[[_Standard], tuple[FloatArray, str, str]]] = {
 }
 
 
-def _accepted(
-    program: QuadraticProgram, found: FloatArray, status: str, reason: str
+def accepted_weights(
+    allowed: Polytope, weights: FloatArray | None, status: str, reason: str
 ) -> tuple[FloatArray | None, str, str]:
-    if status == "rejected":
-        return None, status, reason
-    weights = found[: len(program.linear)]
-    if weights.shape != program.linear.shape or not np.isfinite(weights).all():
+    """Return cleaned weights with their status and reason, or None and why they are not accepted.
+
+    Anything but finite weights (K) that keep to `allowed` within 1e-6 is rejected: no vector is normalised
+    into an answer.
+    """
+    if status == "rejected" or weights is None:
+        return None, "rejected", reason or "the solver returned no weights"
+    if weights.shape != allowed.lower.shape or not np.isfinite(weights).all():
         return None, "rejected", "the solver returned weights that are missing or not finite"
-    residual = program.residual(weights)
+    residual = allowed.residual(weights)
     if not residual <= ACCEPT_RESIDUAL:
         return None, "rejected", f"constraints missed by {residual:.3g}; {ACCEPT_RESIDUAL:g} was needed"
     weights = np.where(np.abs(weights) < NEGLIGIBLE_WEIGHT, 0.0, weights)
-    weights *= program.total / weights.sum()
-    if (weights > program.upper + ROUNDING).any() or (weights < program.lower - ROUNDING).any():
-        weights = project_capped_simplex(weights, program.lower, program.upper, program.total)
-        residual = program.residual(weights)
+    weights *= allowed.total / weights.sum()
+    if (weights > allowed.upper + ROUNDING).any() or (weights < allowed.lower - ROUNDING).any():
+        weights = project_capped_simplex(weights, allowed.lower, allowed.upper, allowed.total)
+        residual = allowed.residual(weights)
         if not residual <= ACCEPT_RESIDUAL:
             return None, "rejected", f"constraints missed by {residual:.3g} after cleaning"
-    return np.minimum(np.maximum(weights, program.lower), program.upper), status, reason
+    return np.minimum(np.maximum(weights, allowed.lower), allowed.upper), status, reason

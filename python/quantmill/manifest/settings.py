@@ -19,6 +19,8 @@ Regime = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS"]
 RegimeOrQuadrant = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS", "EXPANSION", "INFLATIONARY_TREND", "STAGNATION"]
 AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
 Cap = Annotated[float, Field(gt=0, le=1)]
+EngineName = Literal["custom", "skfolio"]
+RiskProfileName = Literal["equal_weight", "min_variance", "hrp", "risk_parity", "max_sharpe"]
 Veto = Literal[
     "ADV_MISSING",
     "ASSET_VOL_HIGH",
@@ -123,8 +125,8 @@ class MatrixSettings(Record):
     selection_engines: Annotated[tuple[Literal["baseline", "v3.2"], ...], Distinct] = Field(min_length=1)
     window_sets: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
     rebalance_modes: Annotated[tuple[Literal["window"], ...], Distinct] = Field(min_length=1)
-    engines: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
-    risk_profiles: Annotated[tuple[Literal["equal_weight", "min_variance"], ...], Distinct] = Field(min_length=1)
+    engines: Annotated[tuple[EngineName, ...], Distinct] = Field(min_length=1)
+    risk_profiles: Annotated[tuple[RiskProfileName, ...], Distinct] = Field(min_length=1)
     simulators: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
     cost_models: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
     baselines: Annotated[tuple[Literal["market", "benchmark", "raw_pool_ew"], ...], Distinct] = Field(min_length=1)
@@ -179,6 +181,8 @@ class AllocationSettings(Record):
         default=None, description="rows of the risk estimators; null: max(train, 120); train: the training rows alone"
     )
     mean_window: Sessions
+    mean_rows_min: Sessions = Field(default=60, description="least estimation rows of a profile that reads the mean")
+    risk_free_annual: float = Field(default=0.0, description="fraction per year that cash earns")
     correlation_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of epsilon")
     variance_floor: Rate = Field(description="added to the diagonal, as a fraction of the mean variance")
     kappa_max: float = Field(
@@ -196,6 +200,16 @@ class AllocationSettings(Record):
     intra_alpha: Fraction
     momentum_window: Sessions
     l2_gamma: dict[RegimeOrQuadrant, Rate] = Field(description="relative ridge by regime label or quadrant")
+    l2_floor_max_sharpe: Rate = Field(default=0.10, description="least relative ridge of max_sharpe")
+    sharpe_max: float = Field(
+        default=10.0, gt=0, description="in-sample Sharpe ratio above which max_sharpe is solved with more shrinkage"
+    )
+    hrp_variant: Literal["product", "lopez_de_prado"] = Field(
+        default="product", description="product: Ward and optimal leaf order; lopez_de_prado: single and plain order"
+    )
+    volatility_bands: dict[RiskProfileName, Rate] = Field(
+        default={}, description="ex-ante annual volatility above which a window is flagged; an alarm, not a target"
+    )
     fragility: Rate = Field(description="lambda_f, weight of the relative CVaR term")
     turnover_penalty: bool
     turnover_cost_model: str = Field(description="the cost model that prices turnover in the penalty")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantmill.frames import require_sorted_unique
-from quantmill.ledger import decimal_text, frame_hash
+from quantmill.ledger import canonical_json, decimal_text, frame_hash
 from quantmill.ledger_file import Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
 from quantmill.stages.matrices import return_matrix
@@ -23,17 +23,23 @@ from quantmill.synthesis.streams import require_directions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from quantmill.allocation.windows import Allocation
+    from quantmill.allocation.ladder import Allocation, ConstraintRow
 
 SIGNS = {"LONG": 1, "SHORT": -1}
 BASELINE_STEP = "equal_weight_baseline"
+HOUSE_ENGINE = "custom"
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The rows of one configuration and window. Lists hold tuples in the order of the schema below."""
+    """The rows of one configuration and window. Lists hold tuples in the order of the schema below.
 
-    config_id: str
+    `capability` is what the engine can do for the profile: native, composed, delegated or not_installed, with
+    `capability_reason` for the last two.
+    """
+
+    capability: str
+    capability_reason: str | None
     window_set: str
     window_index: int
     status: str
@@ -42,6 +48,8 @@ class Solved:
     cluster_count: int
     estimation_count: int
     dropped_count: int
+    ex_ante_volatility: float | None = None
+    ex_ante_return: float | None = None
     weights: list[tuple[Any, ...]] = field(default_factory=list)
     targets: list[tuple[Any, ...]] = field(default_factory=list)
     attempts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -68,7 +76,7 @@ def allocate_run(
 
     context = read_context(current_run, settings)
     if context.is_sealed:
-        return _table(context.run_id, [])
+        return _rows_table(context.run_id, "", [])
     ledger = context.ledger()
     window_rows = fetch(windows, context.run_id, "window_set, window_index").to_pylist()
     pool = fetch(candidates, context.run_id, "window_set, window_index, atom_id").to_pylist()
@@ -76,9 +84,10 @@ def allocate_run(
     _record_selection(ledger, context, candidates, decisions, chosen)
     panel = _Panel.read(context, grid, streams, returns)
     market = _market_symbols(context, returns)
-    tables = [_table(context.run_id, [])]
     estimates: dict[tuple[str, str], Any] = {}
-    for config in plan_configs(context.settings):
+    configs = plan_configs(context.settings)
+    found: dict[str, tuple[list[dict[str, Any]], bool]] = {}
+    for config in configs:
         own_windows = [row for row in window_rows if row["window_set"] == config["window_set"]]
         contexts = ledger.intents(
             "backtest_optimize",
@@ -99,16 +108,102 @@ def allocate_run(
 
         def solve(config: dict[str, Any] = config, own: list[dict[str, Any]] = own_windows) -> pa.Table:
             if config["is_baseline"]:
-                return _table(context.run_id, _baseline(context, config, own, pool, chosen, market))
-            return _table(context.run_id, _optimized(context, config, own, chosen, panel, estimates))
+                return _table(_baseline(context, config, own, pool, chosen, market))
+            return _table(_optimized(context, config, own, chosen, panel, estimates))
 
-        table, is_reused = context.cells.finished("allocate", config, solve)
+        name = canonical_json(_piece(config))
+        if name not in found:
+            piece = {**_piece(config), "library": _library_version(config["engine"])}
+            table, is_reused = context.cells.finished("allocate", piece, solve)
+            found[name] = table.to_pylist(), is_reused
+        rows, is_reused = found[name]
         ledger.outcomes(
             "backtest_optimize",
-            [_outcome(row, intent, is_reused) for row, intent in zip(table.to_pylist(), contexts, strict=True)],
+            [_outcome(row, intent, is_reused) for row, intent in zip(rows, contexts, strict=True)],
         )
-        tables.append(table)
-    return pa.concat_tables(tables)
+    solved = {name: rows for name, (rows, _) in found.items()}
+    _add_agreements(configs, solved)
+    return pa.concat_tables(
+        [
+            _rows_table(context.run_id, "", []),
+            *(
+                _rows_table(context.run_id, config["config_id"], solved[canonical_json(_piece(config))])
+                for config in configs
+            ),
+        ]
+    )
+
+
+def _piece(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the weights of a configuration: all of it but the mode in which they are traded."""
+    names = ("selection_engine", "window_set", "engine", "risk_profile", "variant", "is_baseline")
+    return {name: config[name] for name in names}
+
+
+def _library_version(engine: str) -> str:
+    """Return the version of the engine's library, empty for one without or one that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from quantmill.allocation.engines import ENGINES
+
+    library = ENGINES[engine].library if engine in ENGINES else ""
+    try:
+        return version(library) if library else ""
+    except PackageNotFoundError:
+        return ""
+
+
+def _add_agreements(configs: Sequence[dict[str, Any]], found: dict[str, list[dict[str, Any]]]) -> None:
+    """Add to the windows' events what only a comparison shows.
+
+    CONVERGED_PAIR says that two profiles of one engine and selection hold the same weights, SOLVER_DRIFT that
+    an engine's own solution differs from that of `custom`.
+    """
+    pieces = {canonical_json(_piece(config)): config for config in configs if not config["is_baseline"]}
+    groups: dict[tuple[str, str, str], dict[str, str]] = {}
+    for name, config in pieces.items():
+        group = (config["selection_engine"], config["window_set"], config["engine"])
+        groups.setdefault(group, {})[config["risk_profile"]] = name
+    for (selection, window_set, engine), profiles in groups.items():
+        rows = {profile: found[name] for profile, name in profiles.items()}
+        house = groups.get((selection, window_set, HOUSE_ENGINE), {})
+        for windows in zip(*rows.values(), strict=True):
+            _note_converged(dict(zip(rows, windows, strict=True)))
+        if engine == HOUSE_ENGINE:
+            continue
+        for profile, name in profiles.items():
+            if profile in house:
+                for row, other in zip(found[name], found[house[profile]], strict=True):
+                    _note_drift(row, other, engine)
+
+
+def _vector(row: dict[str, Any]) -> np.ndarray[Any, Any]:
+    return np.array([weight["weight"] for weight in row["weights"]], dtype=float)
+
+
+def _note_converged(rows: dict[str, dict[str, Any]]) -> None:
+    from quantmill.allocation.agreement import converged_pairs
+
+    for first, second in converged_pairs({profile: _vector(row) for profile, row in rows.items()}):
+        for mine, other in ((first, second), (second, first)):
+            row = rows[mine]
+            (cap,) = [bound["bound"] for bound in row["constraints"] if bound["constraint_name"] == "cluster_cap"]
+            room = row["cluster_count"] * cap
+            _add_event(row, "CONVERGED_PAIR", f"the weights are those of {other}; clusters * cap = {room:.6g}")
+
+
+def _note_drift(row: dict[str, Any], other: dict[str, Any], engine: str) -> None:
+    from quantmill.allocation.agreement import solver_drift
+
+    # Fallbacks may differ by their nature; what is compared are two solutions of one program.
+    if {row["status"], other["status"]} <= {"native", "composed"}:
+        gap = solver_drift(_vector(row), _vector(other))
+        if gap:
+            _add_event(row, "SOLVER_DRIFT", f"{engine} and {HOUSE_ENGINE} differ by {gap:.6g} in a weight")
+
+
+def _add_event(row: dict[str, Any], code: str, detail: str) -> None:
+    row["events"].append({"position": len(row["events"]) + 1, "code": code, "severity": "WARN", "detail": detail})
 
 
 def _record_selection(
@@ -233,7 +328,8 @@ def _baseline(
         reason = None if signed else "nothing to hold: no member of the baseline has data at the decision"
         solved.append(
             Solved(
-                config_id=config["config_id"],
+                capability="native",
+                capability_reason=None,
                 window_set=config["window_set"],
                 window_index=index,
                 status="native" if signed else "infeasible",
@@ -244,7 +340,19 @@ def _baseline(
                 dropped_count=0,
                 weights=[(row["atom_id"], row["symbol"], row["direction"], None, None, None, share) for row in atoms],
                 targets=[(symbol, net[symbol], gross[symbol]) for symbol in sorted(net)],
-                attempts=[(1, BASELINE_STEP, None, "optimal" if signed else "rejected", reason, None, None)],
+                attempts=[
+                    (
+                        1,
+                        BASELINE_STEP,
+                        None,
+                        "optimal" if signed else "rejected",
+                        reason,
+                        None,
+                        None,
+                        config["engine"],
+                        config["risk_profile"],
+                    )
+                ],
                 events=events,
             )
         )
@@ -260,6 +368,7 @@ def _optimized(
     estimates: dict[tuple[str, str], Any],
 ) -> list[Solved]:
     """Return the allocations of one engine and risk profile; a selection's profiles share their estimates."""
+    from quantmill.allocation.engines import absence, find_engine
     from quantmill.allocation.estimators import WindowInput, estimate_windows
     from quantmill.allocation.windows import turnover_price, walk
 
@@ -290,15 +399,28 @@ def _optimized(
     step = windows[0]["step_count"] if windows else 1
     rate = settings.cost_models[settings.allocation.turnover_cost_model].rate
     price = turnover_price(rate, settings.periods_per_year, step)
-    found = walk(estimates[key], config["risk_profile"], settings.allocation, turnover_price=price)
+    engine, profile = find_engine(config["engine"]), config["risk_profile"]
+    missing = absence(engine)
+    capability = "not_installed" if missing else engine.capabilities[profile]
+    reason = missing or engine.delegated_because.get(profile)
+    found = walk(estimates[key], profile, settings.allocation, engine=engine.name, turnover_price=price)
     return [
-        _solved(config, allocation, estimate, winners.get(allocation.window_index, []))
+        _solved(
+            (capability, reason, config["window_set"]),
+            allocation,
+            estimate,
+            winners.get(allocation.window_index, []),
+        )
         for allocation, estimate in zip(found, estimates[key], strict=True)
     ]
 
 
-def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]) -> Solved:
-    """Return one allocation of the core as rows."""
+def _solved(
+    origin: tuple[str, str | None, str], allocation: Allocation, estimate: Any, atoms: Sequence[dict[str, Any]]
+) -> Solved:
+    """Return one allocation of the core as rows; `origin` is capability, its reason and the window set."""
+    capability, capability_reason, window_set = origin
+    names = dict(zip(estimate.window.symbols.tolist(), [row["symbol"] for row in atoms], strict=True))
     net: dict[str, float] = {}
     gross: dict[str, float] = {}
     weights: list[tuple[Any, ...]] = []
@@ -325,8 +447,9 @@ def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms
             net[row["symbol"]] = net.get(row["symbol"], 0.0) + SIGNS[row["direction"]] * weight
             gross[row["symbol"]] = gross.get(row["symbol"], 0.0) + weight
     return Solved(
-        config_id=config["config_id"],
-        window_set=config["window_set"],
+        capability=capability,
+        capability_reason=capability_reason,
+        window_set=window_set,
         window_index=allocation.window_index,
         status=allocation.status,
         fallback_reason=allocation.fallback_reason or None,
@@ -334,6 +457,8 @@ def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms
         cluster_count=len(allocation.cluster_weights),
         estimation_count=estimate.session_count,
         dropped_count=len(estimate.removals),
+        ex_ante_volatility=_number(allocation.ex_ante_volatility),
+        ex_ante_return=_number(allocation.ex_ante_return),
         weights=weights,
         targets=[(symbol, net[symbol], gross[symbol]) for symbol in sorted(net)],
         attempts=[
@@ -345,12 +470,21 @@ def _solved(config: dict[str, Any], allocation: Allocation, estimate: Any, atoms
                 a.reason or None,
                 _number(a.condition_number),
                 _number(a.shrinkage),
+                a.engine_used,
+                a.profile_used,
             )
             for a in allocation.attempts
         ],
-        constraints=[(c.constraint_name, c.bound, c.value, c.is_binding, c.is_relaxed) for c in allocation.constraints],
+        constraints=[_constraint(row, names) for row in allocation.constraints],
         events=[(i, e.code, e.severity, e.detail) for i, e in enumerate(allocation.events, start=1)],
     )
+
+
+def _constraint(row: ConstraintRow, names: dict[int, str]) -> tuple[Any, ...]:
+    """Return a constraint as a row, its unit by the name that people know it by."""
+    unit = None if row.unit is None else names[row.unit] if row.constraint_type == "asset_cap" else str(row.unit)
+    name = row.constraint_type if unit is None else f"{row.constraint_type}:{unit}"
+    return (name, row.bound, row.value, row.is_binding, row.is_relaxed, row.constraint_type, unit)
 
 
 def _number(value: float) -> float | None:
@@ -385,11 +519,26 @@ def _outcome(row: dict[str, Any], intent: dict[str, Any], is_reused: bool) -> Ou
     )
 
 
-def _table(run_id: str, solved: Sequence[Solved]) -> pa.Table:
+def _schema() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the types of the scalar columns, and of the fields of the list columns, by name and in order."""
     import pyarrow as pa
 
     text, number, whole, flag = pa.string(), pa.float64(), pa.int32(), pa.bool_()
-    lists: dict[str, dict[str, Any]] = {
+    scalars = {
+        "capability": text,
+        "capability_reason": text,
+        "window_set": text,
+        "window_index": whole,
+        "status": text,
+        "fallback_reason": text,
+        "cash": number,
+        "ex_ante_volatility": number,
+        "ex_ante_return": number,
+        "cluster_count": whole,
+        "estimation_count": whole,
+        "dropped_count": whole,
+    }
+    lists = {
         "weights": {
             "atom_id": text,
             "symbol": text,
@@ -408,6 +557,8 @@ def _table(run_id: str, solved: Sequence[Solved]) -> pa.Table:
             "reason": text,
             "condition_number": number,
             "shrinkage": number,
+            "engine_used": text,
+            "profile_used": text,
         },
         "constraints": {
             "constraint_name": text,
@@ -415,23 +566,38 @@ def _table(run_id: str, solved: Sequence[Solved]) -> pa.Table:
             "value": number,
             "is_binding": flag,
             "is_relaxed": flag,
+            "constraint_type": text,
+            "unit": text,
         },
         "events": {"position": whole, "code": text, "severity": text, "detail": text},
     }
-    scalars = {
-        "config_id": text,
-        "window_set": text,
-        "window_index": whole,
-        "status": text,
-        "fallback_reason": text,
-        "cash": number,
-        "cluster_count": whole,
-        "estimation_count": whole,
-        "dropped_count": whole,
+    return scalars, lists
+
+
+def _table(solved: Sequence[Solved]) -> pa.Table:
+    """Return solved windows as a table: what is kept of a piece of work, without run and configuration."""
+    import pyarrow as pa
+
+    scalars, lists = _schema()
+    columns: dict[str, Any] = {
+        name: pa.array([getattr(row, name) for row in solved], kind) for name, kind in scalars.items()
     }
-    columns: dict[str, Any] = {"run_id": pa.array([run_id] * len(solved), text)}
-    for name, kind in scalars.items():
-        columns[name] = pa.array([getattr(row, name) for row in solved], kind)
     for name, types in lists.items():
         columns[name] = nested(*flatten_groups([getattr(row, name) for row in solved], list(types)), types)
+    return pa.table(columns)
+
+
+def _rows_table(run_id: str, config_id: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return the rows of a configuration as the stage hands them out, under its run and its id."""
+    import pyarrow as pa
+
+    scalars, lists = _schema()
+    columns: dict[str, Any] = {
+        "run_id": pa.array([run_id] * len(rows), pa.string()),
+        "config_id": pa.array([config_id] * len(rows), pa.string()),
+    }
+    columns |= {name: pa.array([row[name] for row in rows], kind) for name, kind in scalars.items()}
+    for name, types in lists.items():
+        groups = [[tuple(item.values()) for item in row[name]] for row in rows]
+        columns[name] = nested(*flatten_groups(groups, list(types)), types)
     return pa.table(columns)

@@ -36,6 +36,7 @@ TABLE_KEYS: dict[str, tuple[str, ...]] = {
     "tournaments.solver_attempts": (*WINDOW, "config_id", "attempt"),
     "tournaments.atom_weights": (*WINDOW, "config_id", "atom_id"),
     "tournaments.target_weights": (*WINDOW, "config_id", "symbol"),
+    "tournaments.weight_trace": (*WINDOW, "config_id", "path"),
     "tournaments.constraint_rows": (*WINDOW, "config_id", "constraint_name"),
     "tournaments.allocation_events": (*WINDOW, "config_id", "position"),
     "tournaments.trades": ("cell_id", "session_date", "symbol", "reason"),

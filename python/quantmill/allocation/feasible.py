@@ -1,4 +1,4 @@
-"""The engine `custom`: which cluster weights are allowed, and the weights of its profiles among them."""
+"""Which cluster weights are allowed, and the weights among them that need no solver."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quantmill.allocation.estimators import Moments, shrink_correlation
+from quantmill.allocation.estimators import Moments
 from quantmill.allocation.projection import entropy_projection, water_fill
-from quantmill.allocation.quadratic import QuadraticProgram
+from quantmill.allocation.quadratic import Polytope
 from quantmill.errors import DataContractError
 
 FloatArray = NDArray[np.float64]
@@ -39,6 +39,16 @@ class FeasibleSet:
     limits: FloatArray | None
     point: FloatArray | None
     refusal: str
+
+    def polytope(self, count: int) -> Polytope:
+        """The set as bounds, a sum and rows over `count` clusters."""
+        return Polytope(
+            total=self.budget,
+            lower=np.zeros(count),
+            upper=np.full(count, self.cap),
+            rows=self.rows,
+            limits=self.limits,
+        )
 
 
 def feasible_set(
@@ -171,41 +181,3 @@ def project_prior(prior: FloatArray, feasible: FeasibleSet) -> FloatArray:
     if feasible.rows is None or feasible.limits is None:
         return water_fill(prior, lower, upper, feasible.budget)
     return entropy_projection(prior, lower, upper, feasible.budget, feasible.rows, feasible.limits)
-
-
-def minimum_variance_program(
-    moments: Moments,
-    feasible: FeasibleSet,
-    *,
-    epsilon: float,
-    variance_floor: float,
-    gamma: float,
-    fragility_weight: float,
-    turnover_price: float = 0.0,
-    previous: FloatArray | None = None,
-) -> QuadraticProgram:
-    """Return min W'(Sigma + (floor + gamma) s I) W + lambda_f s phi'W + kappa_c |W - W_prev|_1, divided by s.
-
-    Sigma has its correlation shrunk by `epsilon`; s is the mean annual variance, which makes `gamma` and
-    lambda_f free of scale. `turnover_price` is kappa_c per year, `previous` (K) the cluster weights before
-    the trade.
-    """
-    scaled = shrink_correlation(moments.covariance, epsilon) / moments.mean_variance
-    count = len(scaled)
-    diagonal = np.arange(count)
-    scaled[diagonal, diagonal] += variance_floor + gamma
-    # Where the mean tail loss is no loss the term is undefined and left out; the estimate carries an event
-    # for it.
-    defined = fragility_weight > 0 and not np.isnan(moments.fragility[0])
-    linear = fragility_weight * moments.fragility if defined else np.zeros(count)
-    return QuadraticProgram(
-        quadratic=scaled,
-        linear=linear,
-        total=feasible.budget,
-        lower=np.zeros(count),
-        upper=np.full(count, feasible.cap),
-        rows=feasible.rows,
-        limits=feasible.limits,
-        turnover=turnover_price / moments.mean_variance if previous is not None else 0.0,
-        previous=previous,
-    )
