@@ -168,8 +168,8 @@ class MatrixSettings(Record):
 
     def combinations(self) -> Iterator[dict[str, str]]:
         """Yield the dimensions of every combination of the lists, baselines first, whether excluded or not."""
-        kinds = [(BASELINE_ENGINE, name) for name in self.baselines]
-        kinds += list(product(self.engines, self.risk_profiles))
+        kinds: list[tuple[str, str]] = [(BASELINE_ENGINE, name) for name in self.baselines]
+        kinds += [(engine, name) for engine in self.engines for name in self.risk_profiles]
         for window_set, selection_engine, rebalance_mode, (engine, risk_profile), simulator, cost_model in product(
             self.window_sets, self.selection_engines, self.rebalance_modes, kinds, self.simulators, self.cost_models
         ):
@@ -373,9 +373,7 @@ class Settings(Record):
         if self.headline.risk_profile not in self.matrix.risk_profiles:
             raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
         wanted = {"engine": self.headline.engine, "risk_profile": self.headline.risk_profile}
-        if not any(
-            one | wanted == one and not self.matrix.exclusion_of(one) for one in self.matrix.combinations()
-        ):
+        if not any(one | wanted == one and not self.matrix.exclusion_of(one) for one in self.matrix.combinations()):
             raise ValueError(
                 f"matrix.exclude leaves no cell of the headline {self.headline.engine} + {self.headline.risk_profile}"
             )
