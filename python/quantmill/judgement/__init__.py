@@ -11,16 +11,24 @@ from quantmill.judgement.metrics import (
     series_of,
     window_metrics,
 )
+from quantmill.judgement.scoreboard import GATES, Entrant, GateRow, ParityGaps, ScoreRow, judge_gates, score
 
 __all__ = [
+    "GATES",
     "CellCounts",
     "CellSeries",
+    "Entrant",
+    "GateRow",
     "MetricRow",
+    "ParityGaps",
     "PublishedMetrics",
+    "ScoreRow",
     "WindowMetricRow",
     "WindowWeights",
     "cell_metrics",
+    "judge_gates",
     "published_metrics",
+    "score",
     "series_of",
     "window_metrics",
 ]

@@ -130,10 +130,13 @@ class ScoreRow(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def judge_gates(entrant: Entrant, *, gates: GateSettings, tier: Tier, test_sessions: int) -> tuple[GateRow, ...]:
+def judge_gates(
+    entrant: Entrant, *, gates: GateSettings, tier: Tier, test_sessions: int, bankrupt_below: float
+) -> tuple[GateRow, ...]:
     """Return the cell at every gate, in the order of `GATES`.
 
-    `test_sessions`: length of the test of the cell's window set. An input that is missing, insufficient or
+    `test_sessions`: length of the test of the cell's window set. `bankrupt_below`: share of the start below which the
+    simulator closes a book. An input that is missing, insufficient or
     undefined gives no verdict and vetoes, except under the tier smoke.
     """
     judge = _Judge(entrant, gates, tier)
@@ -157,7 +160,7 @@ def judge_gates(entrant: Entrant, *, gates: GateSettings, tier: Tier, test_sessi
         _beta(judge),
         _concentration(judge),
         _coverage(judge),
-        _solvency(judge),
+        _solvency(judge, bankrupt_below),
         _integrity(judge),
     )
 
@@ -168,6 +171,7 @@ def score(
     gates: GateSettings,
     tier: Tier,
     test_sessions: Mapping[str, int],
+    bankrupt_below: float,
     required_simulators: Sequence[str],
     cost_models: Sequence[str],
     universe_basis: Literal["pit", "static"],
@@ -186,7 +190,13 @@ def score(
         repeated = next(cell_id for cell_id in ids if ids.count(cell_id) > 1)
         raise DataContractError(f"cell {repeated} enters twice", remedy="pass each cell once", cell_id=repeated)
     judged = {
-        entrant.cell_id: judge_gates(entrant, gates=gates, tier=tier, test_sessions=test_sessions[entrant.window_set])
+        entrant.cell_id: judge_gates(
+            entrant,
+            gates=gates,
+            tier=tier,
+            test_sessions=test_sessions[entrant.window_set],
+            bankrupt_below=bankrupt_below,
+        )
         for entrant in entrants
     }
     siblings: dict[tuple[str, str, str, str], list[Entrant]] = {}
@@ -345,14 +355,17 @@ def _coverage(judge: _Judge) -> GateRow:
     return judge.at_least(gate, "solver_success", limit)
 
 
-def _solvency(judge: _Judge) -> GateRow:
+def _solvency(judge: _Judge, bankrupt_below: float) -> GateRow:
     gate, status = "solvency", judge.entrant.status
-    found = judge.input_of(gate, "nav_low", None)
+    found = judge.input_of(gate, "nav_low", bankrupt_below)
     if isinstance(found, GateRow):
         return found
     # Whether the book ended is the simulator's to say; the lowest worth shows how near it came.
     is_solvent = status not in INSOLVENT
-    return judge.verdict(gate, found, 0.0, found, is_passed=is_solvent, reason=None if is_solvent else status)
+    margin = found - bankrupt_below
+    return judge.verdict(
+        gate, found, bankrupt_below, margin, is_passed=is_solvent, reason=None if is_solvent else status
+    )
 
 
 def _integrity(judge: _Judge) -> GateRow:

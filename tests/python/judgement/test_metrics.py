@@ -409,7 +409,7 @@ def test_window_rows_cover_each_window_and_compound_to_the_total() -> None:
     returns = [row.value or 0.0 for row in rows if row.metric == "period_return"]
     assert [row.window_index for row in rows[::6]] == [0, 1, 2, 3]
     assert np.prod(1 + np.array(returns)) == pytest.approx(np.prod(1 + r))
-    second = {row.metric: row for row in rows[5:10]}
+    second = {row.metric: row for row in rows[6:12]}
     part = r[10:20]
     assert second["period_vol"].value == pytest.approx(part.std(ddof=1) * np.sqrt(10))
     assert second["return_ratio"].value == pytest.approx(part.mean() / part.std(ddof=1))
