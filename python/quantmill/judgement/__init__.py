@@ -8,7 +8,9 @@ from quantmill.judgement.metrics import (
     WindowMetricRow,
     WindowWeights,
     cell_metrics,
+    selection_jaccard,
     series_of,
+    temporal_fragility,
     window_metrics,
 )
 from quantmill.judgement.scoreboard import GATES, Entrant, GateRow, ParityGaps, ScoreRow, judge_gates, score
@@ -29,6 +31,8 @@ __all__ = [
     "judge_gates",
     "published_metrics",
     "score",
+    "selection_jaccard",
     "series_of",
+    "temporal_fragility",
     "window_metrics",
 ]

@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -539,19 +540,20 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
     flat_recent = f"market {_flatness(recent_deviation)}" if _flatness(recent_deviation) else ""
     needed = MIN_SHARED_SESSIONS
 
-    def greek(name: str, part: slice) -> float:
-        reference, scale = _unmistakable(b[part])
+    @cache
+    def greeks(first: int) -> tuple[float, float]:
+        """Return slope and intercept over the shared sessions from `first` on."""
+        reference, scale = _unmistakable(b[first:])
         found = stats_library().greeks(
-            _dated(dates[part], r[part]), _dated(dates[part], reference), periods=ann, prepare_returns=False
+            _dated(dates[first:], r[first:]), _dated(dates[first:], reference), periods=ann, prepare_returns=False
         )
-        return float(found[name]) / (scale if name == "beta" else 1.0)
+        return float(found["beta"]) / scale, float(found["alpha"])
 
     unit = "sessions shared with the market"
-    everything = slice(None)
     return [
-        _guarded("beta", n, needed, flat_market, lambda: greek("beta", everything), unit),
+        _guarded("beta", n, needed, flat_market, lambda: greeks(0)[0], unit),
         _guarded("corr", n, needed, flat_market or flat, lambda: np.corrcoef(r, b)[0, 1], unit),
-        _guarded("alpha_ann", n, needed, flat_market, lambda: greek("alpha", everything), unit),
+        _guarded("alpha_ann", n, needed, flat_market, lambda: greeks(0)[1], unit),
         _guarded("te", n, needed, "", lambda: active_deviation * math.sqrt(ann), unit),
         _guarded("ir", n, needed, flat_active, lambda: (r - b).mean() / active_deviation * math.sqrt(ann), unit),
         _guarded(
@@ -559,7 +561,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
             min(n, RECENT_SESSIONS),
             MIN_RECENT_SESSIONS,
             flat_recent,
-            lambda: greek("beta", recent),
+            lambda: greeks(max(n - RECENT_SESSIONS, 0))[0],
             unit,
         ),
     ]

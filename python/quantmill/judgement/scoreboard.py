@@ -24,6 +24,8 @@ ZERO_COST = "gross"
 FIDELITY = ("nautilus", "cvxportfolio", "vectorbt", "custom")
 RANKED_CONFIGS = ("native", "composed")
 INSOLVENT = ("liquidated", "bankrupt")
+# Statuses of a cell that its simulator finished, however it ended.
+FINISHED = ("ok", "empty", *INSOLVENT)
 # What the tier `promotable` asks beyond `strict` and no stage computes yet (T5.2).
 NOT_COMPUTED = ("dsr", "pbo", "ci", "lag1", "cost_stress", "sub_period", "regime")
 # Sharpe ratios and limits such as 0.3 are not exact in binary: on the limit means within this.
@@ -207,7 +209,7 @@ def score(
     for entrant in entrants:
         own = judged[entrant.cell_id]
         others = [other for other in siblings[_twin_key(entrant)] if other.simulator != entrant.simulator]
-        present = {other.simulator for other in (entrant, *others) if other.status == "ok"}
+        present = {other.simulator for other in (entrant, *others) if other.status in FINISHED}
         absent = [f"missing:simulator:{name}" for name in required_simulators if name not in present]
         vetoes = [row.veto_code for row in own if row.is_veto and row.veto_code is not None]
         vetoes += [
