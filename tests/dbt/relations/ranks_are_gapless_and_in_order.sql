@@ -5,7 +5,7 @@ with ranked as (
         *,
         row_number() over (
             partition by run_id, window_set
-            order by sharpe desc, ann_turnover, config_id
+            order by sharpe desc, ann_turnover asc, config_id asc
         ) as expected_rank
     from {{ ref('scoreboard') }}
     where rank is not null
