@@ -34,7 +34,7 @@ ON_THE_LIMIT = 1e-12
 # The gates in the order in which they are judged and their vetoes listed, each with what passes (T5.1).
 GATES = {
     "friction_decay": "1 - net Sharpe / gross Sharpe at or below the limit; a gross Sharpe not above 0 fails",
-    "temporal_fragility": "variation of window ratios at or below the limit, wider for windows below 40 sessions",
+    "temporal_fragility": "variation of window ratios at or below the limit, which widens for short windows",
     "selection_jaccard": "mean overlap of consecutive holdings, with sign, at or above the limit",
     "af_dist": "skew + log tail ratio at or above the limit",
     "stress_alpha": "mean excess over the reference in its worst tenth at or above the limit",
