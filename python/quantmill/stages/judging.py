@@ -67,8 +67,8 @@ def judge_run(
     target_rows = fetch(targets, context.run_id, "config_id, window_index, symbol").to_pylist()
     # ascending weights: where two atoms share a symbol, the cluster of the heavier one stands
     atom_rows = fetch(weights, context.run_id, "config_id, window_index, weight, atom_id").to_pylist()
-    sign_errors = _sign_errors(target_rows, atom_rows)
-    counts = _read_counts(context, allocations, events, planned, sign_errors)
+    errors = sign_errors_by_config(target_rows, atom_rows)
+    counts = _read_counts(context, allocations, events, planned, errors)
     books = _read_books(context, target_rows, atom_rows, windows, _read_kinds(context, symbols))
     intents = ledger.intents(
         "backtest_summary",
@@ -220,7 +220,7 @@ def _read_counts(
     return counts
 
 
-def _sign_errors(targets: list[dict[str, Any]], atoms: list[dict[str, Any]]) -> dict[str, int]:
+def sign_errors_by_config(targets: list[dict[str, Any]], atoms: list[dict[str, Any]]) -> dict[str, int]:
     """Count by configuration the weights that contradict their direction (T6.6): an atom below zero, a net
     short of a symbol that is only held LONG, a net long of one only held SHORT."""
     directions: dict[tuple[str, int, str], set[str]] = {}
