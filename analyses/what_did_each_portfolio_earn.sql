@@ -8,6 +8,6 @@ select
 from selection.runs_latest as latest
 inner join tournaments.cells as cells on latest.run_id = cells.run_id
 inner join tournaments.cell_metrics as metrics on cells.run_id = metrics.run_id and cells.cell_id = metrics.cell_id
-where latest.profile = 'sample' and cells.cost_model = 'std_6bp'
+where latest.profile = 'sample' and cells.cost_model = 'std_6bp' and cells.rebalance_mode = 'window'
 group by cells.is_baseline, portfolio
 order by cells.is_baseline asc, sharpe desc, portfolio asc

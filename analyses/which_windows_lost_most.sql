@@ -10,7 +10,10 @@ with returns as (
     inner join tournaments.window_metrics as metrics
         on cells.run_id = metrics.run_id and cells.cell_id = metrics.cell_id
     where
-        latest.profile = 'sample' and cells.cost_model = 'std_6bp' and metrics.metric = 'period_return'
+        latest.profile = 'sample'
+        and cells.cost_model = 'std_6bp'
+        and cells.rebalance_mode = 'window'
+        and metrics.metric = 'period_return'
 
 )
 

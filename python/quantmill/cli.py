@@ -19,6 +19,8 @@ LISTS = (
     "engines",
     "risk-profiles",
     "simulators",
+    "cells",
+    "gates",
     "tables",
 )
 
@@ -137,11 +139,13 @@ def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
 
 @main.command("list")
 @click.argument("what", type=click.Choice(LISTS))
-def list_things(what: str) -> None:
-    """List what there is: profiles, universes, window sets, runs, symbols, engines, simulators, tables."""
+@click.option("--profile", default="sample", show_default=True, help="whose cells or gates")
+def list_things(what: str, profile: str) -> None:
+    """List what there is: profiles, universes, window sets, runs, symbols, engines, simulators, tables; the cells of a
+    profile with what is excluded, and the gates with its limits."""
     from quantmill.listing import lines
 
-    for line in lines(current_home(), what):
+    for line in lines(current_home(), what, profile):
         click.echo(line)
 
 

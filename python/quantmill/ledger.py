@@ -378,13 +378,25 @@ def _boolean_cells(values: pa.Array, name: str) -> list[str]:
 
 
 def _text_cells(values: pa.Array, name: str) -> list[str]:
-    return list(map(_ENCODER.encode, values.to_numpy(zero_copy_only=False).tolist()))
+    return _once_each(values, lambda distinct: list(map(_ENCODER.encode, distinct.to_pylist())))
 
 
 def _date_cells(values: pa.Array, name: str) -> list[str]:
     import pyarrow as pa
 
-    return [f'"{text}"' for text in _calendar_texts(values.cast(pa.date32()), name)]
+    return _once_each(
+        values.cast(pa.date32()), lambda distinct: [f'"{text}"' for text in _calendar_texts(distinct, name)]
+    )
+
+
+def _once_each(values: pa.Array, render: Callable[[pa.Array], list[str]]) -> list[str]:
+    """Return the text of each of `values`, rendering equal ones once: ids, symbols and dates repeat a lot."""
+    import numpy as np
+
+    encoded = values.dictionary_encode()
+    texts = np.array(render(encoded.dictionary), dtype=object)
+    found: list[str] = texts[encoded.indices.to_numpy(zero_copy_only=False)].tolist()
+    return found
 
 
 def _timestamp_cells(values: pa.Array, name: str) -> list[str]:

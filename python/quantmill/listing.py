@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import yaml
 from quantmill.errors import QuantmillError, UsageError
 from quantmill.manifest.compose import list_profiles, resolve
 from quantmill.manifest.home import Home
-from quantmill.manifest.settings import MatrixSettings, UniverseSettings
+from quantmill.manifest.settings import Exclusion, GateSettings, MatrixSettings, Settings, UniverseSettings
 from quantmill.snapshot import read_snapshot
 
 QUERIES = {
@@ -40,12 +41,20 @@ QUERIES = {
         from duckdb_tables() where schema_name not in ('main', 'work') order by 1
     """,
 }
+# Lists that depend on the profile.
+OF_PROFILE = ("cells", "gates")
 CHOICES = {"engines": "engines", "risk-profiles": "risk_profiles", "simulators": "simulators"}
 
 
-def lines(home: Home, what: str) -> Iterator[str]:
-    """Yield the lines of the list `what`. A profile that does not resolve is listed with its error."""
-    if what == "profiles":
+def lines(home: Home, what: str, profile: str) -> Iterator[str]:
+    """Yield the lines of the list `what`; cells and gates are those of `profile`.
+
+    A profile that does not resolve is listed with its error.
+    """
+    if what in OF_PROFILE:
+        settings = resolve(home.manifest, profile, overrides={}, environment=os.environ).settings
+        yield from _cells(settings) if what == "cells" else _gates(settings)
+    elif what == "profiles":
         for name in list_profiles(home.manifest):
             try:
                 settings = resolve(home.manifest, name, overrides={}, environment={}).settings
@@ -70,6 +79,27 @@ def lines(home: Home, what: str) -> Iterator[str]:
         yield from get_args(get_args(annotation)[0])
     else:
         yield answer(home, QUERIES[what], "table")
+
+
+def _cells(settings: Settings) -> Iterator[str]:
+    """Yield the combinations of the matrix, those that are left out last and with what leaves them out."""
+    from quantmill.stages.plan import excluded_cells, plan_cells
+
+    planned = [(cell, None) for cell in plan_cells(settings)]
+    for cell, exclusion in [*planned, *excluded_cells(settings)]:
+        dimensions = " ".join(cell[name] for name in Exclusion.model_fields)
+        stated = ", ".join(f"{name}: {value}" for name, value in exclusion.stated.items()) if exclusion else ""
+        yield f"{cell['cell_id']} {dimensions}{f'  EXCLUDED by {{{stated}}}' if stated else ''}"
+
+
+def _gates(settings: Settings) -> Iterator[str]:
+    """Yield the gates in their order with what passes, then the limits that the profile sets."""
+    from quantmill.judgement import GATES
+
+    for gate, meaning in GATES.items():
+        yield f"{gate:<20} {meaning}"
+    for name, field in GateSettings.model_fields.items():
+        yield f"gates.{name:<29} {getattr(settings.gates, name):<8g} {field.description}"
 
 
 def answer(home: Home, query: str, form: str) -> str:

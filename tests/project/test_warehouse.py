@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 from project.sources import DbtProject
+from quantmill.judgement import GATES
 
 from ingest.schema import create_tables
 
@@ -70,6 +71,14 @@ MODELLED = {
     "net_return nav gross_exposure net_exposure",
     "tournaments.window_metrics": "run_id cell_id window_index metric value observation_count status",
     "tournaments.cell_metrics": "run_id cell_id metric value observation_count status",
+    "tournaments.scoreboard": "run_id cell_id config_id selection_engine window_set rebalance_mode engine risk_profile "
+    "variant simulator cost_model execution mode is_baseline baseline_role tier rank is_strict_candidate is_promotable "
+    "veto_reasons sharpe cagr annualized_vol max_drawdown cvar_95 avg_turnover ann_turnover cost_drag beta n_obs "
+    "n_windows solver_success " + " ".join(f"is_{gate} {gate}_value {gate}_limit" for gate in GATES),
+    "tournaments.veto_matrix": "run_id cell_id gate value limit_value margin is_passed status reason",
+    "tournaments.veto_summary": "run_id veto_code veto_count sole_veto_count",
+    "tournaments.attribution": "run_id cell_id window_set window_index discovery_alpha selection_alpha "
+    "optimisation_alpha efficiency",
     "tournaments.audit_ledger": "run_id sequence schema_version action step status recorded_at_utc context "
     "params input_hashes output_hashes outcome data previous_hash hash",
 }

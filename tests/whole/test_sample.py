@@ -6,6 +6,7 @@ import json
 
 import duckdb
 import pytest
+from quantmill.judgement import GATES
 from quantmill.manifest.home import Home
 from quantmill.stages.sealing import TABLE_KEYS
 from support import ask, dbt_build, run
@@ -64,7 +65,7 @@ def test_weights_and_cash_are_one_in_every_window_of_every_configuration(sample_
         """,
     )[0]
     assert worst[0] < 1e-9
-    assert worst[1] == 62 * 5
+    assert worst[1] == 62 * ask(sample_home, "select count(*) from tournaments.configs")[0][0]
 
 
 def test_no_cluster_and_no_symbol_stands_above_its_cap(sample_home: Home) -> None:
@@ -90,7 +91,7 @@ def test_compounded_net_returns_are_the_growth_of_the_nav_in_every_cell(sample_h
         from tournaments.portfolio_returns group by cell_id
         """,
     )
-    assert len(cells) == 10
+    assert len(cells) == ask(sample_home, "select count(*) from tournaments.cells")[0][0]
     for _, growth, nav_end, count in cells:
         assert growth == pytest.approx(nav_end, rel=1e-12)
         assert count == 62 * 20
@@ -151,8 +152,10 @@ def test_the_benchmark_equals_the_raw_pool_where_everything_is_selected(sample_h
         """
         select max(abs(a.net_return - b.net_return)) from tournaments.portfolio_returns as a
         join tournaments.cells as x on a.run_id = x.run_id and a.cell_id = x.cell_id and x.risk_profile = 'benchmark'
+            and x.selection_engine = 'baseline'
         join tournaments.cells as y
-            on x.run_id = y.run_id and x.cost_model = y.cost_model and y.risk_profile = 'raw_pool_ew'
+            on x.run_id = y.run_id and x.cost_model = y.cost_model and x.rebalance_mode = y.rebalance_mode
+            and x.selection_engine = y.selection_engine and y.risk_profile = 'raw_pool_ew'
         join tournaments.portfolio_returns as b
             on y.run_id = b.run_id and y.cell_id = b.cell_id and a.session_date = b.session_date
         """,
@@ -164,11 +167,11 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
     trades = ask(
         sample_home,
         """
-        select count(*) from tournaments.trades join tournaments.cells using (run_id, cell_id)
+        select count(*), count(distinct cell_id) from tournaments.trades join tournaments.cells using (run_id, cell_id)
         where risk_profile = 'market' and cost_model = 'std_6bp'
         """,
-    )[0][0]
-    assert trades == 1
+    )[0]
+    assert trades[0] == trades[1] > 0
     worst = ask(
         sample_home,
         """
@@ -179,6 +182,119 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
         """,
     )[0][0]
     assert worst < 1e-14
+
+
+def test_daily_books_are_at_their_target_at_every_close_and_window_books_trade_at_decisions(
+    sample_home: Home,
+) -> None:
+    days = ask(
+        sample_home,
+        """
+        select c.rebalance_mode, count(distinct t.session_date), count(distinct t.reason)
+        from tournaments.trades as t join tournaments.cells as c using (run_id, cell_id)
+        where c.risk_profile = 'min_variance' group by 1 order by 1
+        """,
+    )
+    # The first close trades too, the last of the 1,240 sessions does not.
+    assert days == [("daily", 1240, 2), ("window", 62, 1)]
+
+
+def test_weights_do_not_depend_on_the_rebalance_mode(sample_home: Home) -> None:
+    compared, worst = ask(
+        sample_home,
+        """
+        with weights as (
+            select c.* exclude (config_id), t.window_index, t.symbol, t.net_weight
+            from tournaments.target_weights as t join tournaments.configs as c using (run_id, config_id)
+        )
+        select count(*), max(abs(a.net_weight - b.net_weight))
+        from (from weights where rebalance_mode = 'daily') as a
+        full join (from weights where rebalance_mode = 'window') as b
+            using (run_id, selection_engine, engine, risk_profile, window_index, symbol)
+        where a.net_weight is not null
+        """,
+    )[0]
+    assert compared > 1000
+    assert worst == 0.0
+
+
+def test_the_scoreboard_gates_every_cell_and_ranks_no_baseline(sample_home: Home) -> None:
+    cells, rows, judged = ask(
+        sample_home,
+        "select (select count(*) from tournaments.cells), (select count(*) from tournaments.scoreboard),"
+        " (select count(*) from tournaments.veto_matrix)",
+    )[0]
+    assert cells == rows == judged / len(GATES)
+    board = ask(
+        sample_home,
+        "select is_baseline, cost_model, rank, unranked_reason from tournaments.scoreboard",
+    )
+    assert all((rank is None) == (is_baseline or cost != "std_6bp") for is_baseline, cost, rank, _ in board)
+    assert {why for is_baseline, _, _, why in board if is_baseline} == {"baseline"}
+
+
+def test_absent_inputs_are_shown_and_veto_nothing_under_the_tier_smoke(sample_home: Home) -> None:
+    rows = ask(
+        sample_home,
+        """
+        select distinct s.tier, s.is_strict_candidate, s.is_promotable, s.missing_inputs like '%missing:sim_parity%',
+            coalesce(s.veto_reasons, '') like '%:%', s.promotion_blockers like '%universe_basis:static%'
+        from tournaments.scoreboard as s
+        """,
+    )
+    assert rows == [("smoke", False, False, True, False, True)]
+
+
+def test_the_market_is_its_own_multiple_and_has_no_stress_alpha(sample_home: Home) -> None:
+    rows = ask(
+        sample_home,
+        "select distinct cvar_mult_value, mdd_mult_value, stress_alpha_value, is_af_dist, is_concentration"
+        " from tournaments.scoreboard where risk_profile = 'market'",
+    )
+    assert rows == [(1.0, 1.0, 0.0, False, None)]
+
+
+def test_gates_are_judged_on_the_published_metrics(sample_home: Home) -> None:
+    different = ask(
+        sample_home,
+        """
+        select count(*) from tournaments.scoreboard as s join tournaments.cell_metrics as m using (run_id, cell_id)
+        where m.metric = 'temporal_fragility' and m.value is distinct from s.temporal_fragility_value
+            or m.metric = 'sharpe' and m.value is distinct from s.sharpe
+            or m.metric = 'avg_turnover' and m.value is distinct from s.turnover_value
+            or m.metric = 'beta_recent' and s.risk_profile = 'min_variance' and m.value is distinct from s.beta_value
+            or m.metric = 'max_cluster_peak' and not s.is_baseline and m.value is distinct from s.concentration_value
+        """,
+    )[0][0]
+    assert different == 0
+
+
+def test_the_largest_cluster_of_any_window_is_that_of_the_weights(sample_home: Home) -> None:
+    worst = ask(
+        sample_home,
+        """
+        with clusters as (
+            select run_id, config_id, window_index, cluster_id, sum(weight) as weight
+            from tournaments.atom_weights group by all
+        ),
+        peaks as (select run_id, config_id, max(weight) as peak from clusters group by all)
+        select max(abs(s.concentration_value - peaks.peak)), count(s.concentration_value)
+        from tournaments.scoreboard as s join peaks using (run_id, config_id) where not s.is_baseline
+        """,
+    )[0]
+    assert worst[0] < 1e-12
+    assert worst[1] > 0
+
+
+def test_the_ledger_has_a_gate_for_each_cell_with_costs(sample_home: Home) -> None:
+    gated, costed = ask(
+        sample_home,
+        """
+        select (select count(distinct context ->> 'cell_id') from tournaments.audit_ledger where action = 'GATE'),
+            (select count(*) from tournaments.cells where cost_model <> 'gross')
+        """,
+    )[0]
+    assert gated >= costed > 0
 
 
 def test_winners_are_the_whole_pool_under_baseline(sample_home: Home) -> None:

@@ -12,4 +12,5 @@ def model(dbt, session):
         weights=dbt.ref("atom_weights"),
         targets=dbt.ref("target_weights"),
         allocations=dbt.ref("window_allocations"),
+        symbols=dbt.ref("symbols"),
     )

@@ -34,5 +34,9 @@ def model(dbt, session):
             "tournaments.simulation_events": dbt.ref("simulation_events"),
             "tournaments.window_metrics": dbt.ref("window_metrics"),
             "tournaments.cell_metrics": dbt.ref("cell_metrics"),
+            "tournaments.veto_matrix": dbt.ref("veto_matrix"),
+            "tournaments.veto_summary": dbt.ref("veto_summary"),
+            "tournaments.scoreboard": dbt.ref("scoreboard"),
+            "tournaments.attribution": dbt.ref("attribution"),
         },
     )

@@ -47,6 +47,7 @@ def published_metrics(
     weights: WindowWeights | None,
     counts: CellCounts,
     twin_cagr: float | None,
+    twin_sharpe: float | None,
 ) -> PublishedMetrics:
     """Return the window and cell metrics of a cell after checking them; the arguments are those of
     `cell_metrics`.
@@ -55,7 +56,7 @@ def published_metrics(
     and relative above, if one of the two is undefined, or if the windows' returns do not compound to the
     total. Raises `DataContractError` as `cell_metrics` does.
     """
-    window_rows = window_metrics(series)
+    window_rows = window_metrics(series, weights)
     cell_rows = cell_metrics(
         series,
         periods_per_year=periods_per_year,
@@ -64,6 +65,7 @@ def published_metrics(
         weights=weights,
         counts=counts,
         twin_cagr=twin_cagr,
+        twin_sharpe=twin_sharpe,
     )
     published = {row.metric: row.value for row in cell_rows}
     require_agreement(published, recompute(series.net_return, market, periods_per_year))

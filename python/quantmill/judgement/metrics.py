@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -49,7 +50,10 @@ EVENT_COUNTS = {
 
 
 class MetricRow(NamedTuple):
-    """One metric of a cell. `value` is None unless `status` is ok; then `reason` says why."""
+    """One metric of a cell. `value` is None unless `status` is ok; then `reason` says why.
+
+    A metric that is undefined because something was not given rests on no observation: its count is 0.
+    """
 
     metric: str
     value: float | None
@@ -97,17 +101,20 @@ class WindowWeights:
     `net_weight`: signed, fractions of NAV. `gross_weight`: non-negative, before opposite atoms of a symbol
         are netted.
     `cluster_id`: allocation cluster of the window; -1 where there is none.
+    `is_equity`, `is_commodity`: (n,) what a symbol is, by its metadata.
     """
 
     net_weight: NDArray[np.float64]
     gross_weight: NDArray[np.float64]
     cluster_id: NDArray[np.int64]
+    is_equity: NDArray[np.bool_]
+    is_commodity: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class CellCounts:
     """What happened on the way: windows planned, failed and solved by a fallback; solves tried and accepted;
-    events.
+    weights whose sign contradicts their direction; events.
 
     `event_counts`: how often each event code of the simulator occurred; a code that is not there did not
         occur.
@@ -118,6 +125,7 @@ class CellCounts:
     fallback_count: int
     solve_count: int
     accepted_solve_count: int
+    sign_error_count: int
     event_counts: Mapping[str, int]
 
 
@@ -144,6 +152,7 @@ def cell_metrics(
     weights: WindowWeights | None,
     counts: CellCounts,
     twin_cagr: float | None,
+    twin_sharpe: float | None,
 ) -> list[MetricRow]:
     """Return every metric of a cell, one row each, always the same metrics in the same order.
 
@@ -154,12 +163,13 @@ def cell_metrics(
 
     `market`, `stress_reference`: (m,) returns of the `market` baseline and of the series that defines stress,
     on the cell's sessions, NaN where they have none; None makes their metrics undefined. `beta` reads all
-    shared sessions (10 at least), `beta_recent`, the one for gates, the last 252 (60 at least). `twin_cagr`:
-    cagr of the zero-cost twin.
+    shared sessions (10 at least), `beta_recent`, the one for gates, the last 252 (60 at least). `twin_cagr`,
+    `twin_sharpe`: cagr and Sharpe ratio of the zero-cost twin, None where it has none.
 
     Window averages (concentration) take each window once. hhi and n_eff leave out windows in cash, where they
-    do not exist; n_assets, max_weight and max_cluster count those as 0. avg_turnover leaves out the first
-    buy-in.
+    do not exist; n_assets, max_weight and max_cluster count those as 0. max_cluster_peak is the largest of all windows.
+    avg_turnover leaves out the first buy-in. The multiples of the market's tail loss and drawdown take both over the
+    sessions that the two share.
 
     Raises `DataContractError` where the series contradicts itself: lengths, order of dates, a return below
     -1, a NAV that did not grow by its net returns, a net return above the gross one.
@@ -169,29 +179,31 @@ def cell_metrics(
     n = returns.size
     rows = _return_metrics(series, periods_per_year)
     rows += _turnover_metrics(series, periods_per_year)
-    rows.append(_cost_drag(rows, twin_cagr, n))
+    rows += _twin_metrics(rows, twin_cagr, twin_sharpe, n)
     rows += _market_metrics(series, market, periods_per_year)
+    rows += _market_multiples(series, market)
     rows += _stress_metrics(returns, stress_reference)
     rows += _weight_metrics(weights)
     rows.append(temporal_fragility(_window_ratios(series)))
     rows.append(selection_jaccard(None if weights is None else weights.net_weight))
-    rows += _count_metrics(counts, n)
+    rows += _count_metrics(counts, series)
     return rows
 
 
-def window_metrics(series: CellSeries) -> list[WindowMetricRow]:
-    """Return the metrics of each window of a cell: five rows a window, by window.
+def window_metrics(series: CellSeries, weights: WindowWeights | None) -> list[WindowMetricRow]:
+    """Return the metrics of each window of a cell: six rows a window, by window.
 
     period_return: product of (1 + r) less 1. period_vol: standard deviation times the root of the session
     count. return_ratio: daily mean over daily standard deviation. max_drawdown: from the NAV at the window's
-    start. turnover: one-way, summed over the trades the window caused. Nothing is annualised: a window is too
-    short for that.
+    start. turnover: one-way, summed over the trades the window caused. max_cluster: largest sum of gross target
+    weights of one cluster. Nothing is annualised: a window is too short for that.
 
     Raises `DataContractError` where the series contradicts itself.
     """
-    _check(series, None, None, None)
+    _check(series, None, None, weights)
     if series.net_return.size == 0:
         return []
+    clusters = None if weights is None else _cluster_weights(weights)
     starts, lengths, means, deviations = _window_moments(series)
     growth = np.multiply.reduceat(1.0 + series.net_return, starts)
     turnover = np.add.reduceat(series.turnover, starts)
@@ -207,9 +219,21 @@ def window_metrics(series: CellSeries) -> list[WindowMetricRow]:
             _judged("return_ratio", n, 2, _flatness(deviation), ratio),
             _judged("max_drawdown", n, 1, "", deepest),
             _judged("turnover", n, 1, "", turnover[i]),
+            _window_cluster(clusters, window),
         ):
             rows.append(WindowMetricRow(window, *row))
     return rows
+
+
+def _window_cluster(
+    clusters: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]] | None, window: int
+) -> MetricRow:
+    if clusters is None or window >= clusters[1].size:
+        return _undefined("max_cluster", 0, "no target weights were given")
+    weight, is_homeless, held = clusters
+    problem = "some positions have no cluster" if is_homeless[window] else ""
+    n = int(held[window])
+    return _guarded("max_cluster", n, 0, problem, weight[window].max, "positions")
 
 
 def _window_moments(
@@ -464,13 +488,41 @@ def _turnover_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     ]
 
 
-def _cost_drag(rows: list[MetricRow], twin_cagr: float | None, n: int) -> MetricRow:
-    cagr = next(row.value for row in rows if row.metric == "cagr")
-    if twin_cagr is None:
-        return _undefined("cost_drag", n, "no zero-cost twin was given")
-    if cagr is None:
-        return _undefined("cost_drag", n, "cagr is undefined")
-    return _guarded("cost_drag", n, 1, "", lambda: twin_cagr - cagr)
+def _twin_metrics(rows: list[MetricRow], twin_cagr: float | None, twin_sharpe: float | None, n: int) -> list[MetricRow]:
+    """What trading cost, against the zero-cost twin: a year of growth, and the share of the Sharpe ratio."""
+    own = {row.metric: row.value for row in rows if row.metric in ("cagr", "sharpe")}
+    cagr, sharpe = own["cagr"], own["sharpe"]
+    if twin_cagr is None or cagr is None:
+        drag = _undefined("cost_drag", n, "cagr is undefined" if cagr is None else "no zero-cost twin was given")
+    else:
+        drag = _guarded("cost_drag", n, 1, "", lambda: twin_cagr - cagr)
+    if twin_sharpe is None:
+        absent = "no zero-cost twin with a Sharpe ratio was given"
+        return [drag, _undefined("gross_sharpe", 0, absent), _undefined("friction_decay", 0, absent)]
+    gross = _guarded("gross_sharpe", n, 1, "", lambda: twin_sharpe)
+    if sharpe is None or twin_sharpe <= 0.0:
+        problem = "sharpe is undefined" if sharpe is None else "the Sharpe ratio before costs is not above 0"
+        return [drag, gross, _undefined("friction_decay", n, problem)]
+    return [drag, gross, _guarded("friction_decay", n, 1, "", lambda: 1.0 - sharpe / twin_sharpe)]
+
+
+def _market_multiples(series: CellSeries, market: NDArray[np.float64] | None) -> list[MetricRow]:
+    """Tail loss and deepest drawdown as multiples of the market's, on the sessions that both have."""
+    if market is None:
+        return [_undefined(name, 0, "no market baseline was given") for name in ("cvar_mult", "mdd_mult")]
+    shared = np.isfinite(market)
+    r, b = series.net_return[shared], market[shared]
+    unit = "sessions shared with the market"
+
+    def multiple(metric: str, measure: Callable[[NDArray[np.float64]], float], what: str) -> MetricRow:
+        reference = abs(measure(b)) if b.size >= MIN_SHARED_SESSIONS else math.nan
+        problem = f"the {what} of the market is 0" if reference == 0.0 else ""
+        return _guarded(metric, r.size, MIN_SHARED_SESSIONS, problem, lambda: abs(measure(r)) / reference, unit)
+
+    return [
+        multiple("cvar_mult", lambda x: float(x[x <= np.quantile(x, 0.05)].mean()), "tail loss"),
+        multiple("mdd_mult", lambda x: float(drawdown_of(x).min()), "drawdown"),
+    ]
 
 
 def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann: int) -> list[MetricRow]:
@@ -488,19 +540,20 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
     flat_recent = f"market {_flatness(recent_deviation)}" if _flatness(recent_deviation) else ""
     needed = MIN_SHARED_SESSIONS
 
-    def greek(name: str, part: slice) -> float:
-        reference, scale = _unmistakable(b[part])
+    @cache
+    def greeks(first: int) -> tuple[float, float]:
+        """Return slope and intercept over the shared sessions from `first` on."""
+        reference, scale = _unmistakable(b[first:])
         found = stats_library().greeks(
-            _dated(dates[part], r[part]), _dated(dates[part], reference), periods=ann, prepare_returns=False
+            _dated(dates[first:], r[first:]), _dated(dates[first:], reference), periods=ann, prepare_returns=False
         )
-        return float(found[name]) / (scale if name == "beta" else 1.0)
+        return float(found["beta"]) / scale, float(found["alpha"])
 
     unit = "sessions shared with the market"
-    everything = slice(None)
     return [
-        _guarded("beta", n, needed, flat_market, lambda: greek("beta", everything), unit),
+        _guarded("beta", n, needed, flat_market, lambda: greeks(0)[0], unit),
         _guarded("corr", n, needed, flat_market or flat, lambda: np.corrcoef(r, b)[0, 1], unit),
-        _guarded("alpha_ann", n, needed, flat_market, lambda: greek("alpha", everything), unit),
+        _guarded("alpha_ann", n, needed, flat_market, lambda: greeks(0)[1], unit),
         _guarded("te", n, needed, "", lambda: active_deviation * math.sqrt(ann), unit),
         _guarded("ir", n, needed, flat_active, lambda: (r - b).mean() / active_deviation * math.sqrt(ann), unit),
         _guarded(
@@ -508,7 +561,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
             min(n, RECENT_SESSIONS),
             MIN_RECENT_SESSIONS,
             flat_recent,
-            lambda: greek("beta", recent),
+            lambda: greeks(max(n - RECENT_SESSIONS, 0))[0],
             unit,
         ),
     ]
@@ -536,8 +589,25 @@ def _stress_metrics(returns: NDArray[np.float64], reference: NDArray[np.float64]
     ]
 
 
+def _cluster_weights(
+    weights: WindowWeights,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Return per window the gross weight of each cluster (k, width), whether a position has none, positions held."""
+    gross = np.abs(weights.gross_weight)
+    clustered = weights.cluster_id >= 0
+    is_held = gross > SMALLEST_WEIGHT
+    width = int(weights.cluster_id.max(initial=-1)) + 1
+    found = np.zeros((gross.shape[0], max(width, 1)))
+    window, column = np.nonzero(clustered)
+    np.add.at(found, (window, weights.cluster_id[window, column]), gross[window, column])
+    return found, np.any(is_held & ~clustered, axis=1), is_held.sum(axis=1)
+
+
 def _weight_metrics(weights: WindowWeights | None) -> list[MetricRow]:
-    names = ("hhi", "n_eff", "max_weight", "max_cluster", "n_assets")
+    names = (
+        *("hhi", "n_eff", "max_weight", "max_cluster", "max_cluster_peak", "n_clusters_least", "n_assets"),
+        *("short_share", "equity_share", "commodity_share"),
+    )
     if weights is None:
         return [_undefined(name, 0, "no target weights were given") for name in names]
     gross = np.abs(weights.gross_weight)
@@ -546,37 +616,44 @@ def _weight_metrics(weights: WindowWeights | None) -> list[MetricRow]:
     invested = total > SMALLEST_WEIGHT
     shares = gross[invested] / total[invested, None]
     concentration = np.square(shares).sum(axis=1)
-    k_invested, unit = concentration.size, "windows"
-
-    clustered = weights.cluster_id >= 0
-    homeless = bool(np.any(gross[~clustered] > SMALLEST_WEIGHT))
-    problem = "some positions have no cluster" if homeless else ""
-    width = int(weights.cluster_id.max(initial=-1)) + 1
-    cluster_weight = np.zeros((k, max(width, 1)))
-    window, column = np.nonzero(clustered)
-    np.add.at(cluster_weight, (window, weights.cluster_id[window, column]), gross[window, column])
+    k_invested, unit, invested_unit = concentration.size, "windows", "windows with positions"
+    cluster_weight, is_homeless, _ = _cluster_weights(weights)
+    problem = "some positions have no cluster" if is_homeless.any() else ""
+    held_clusters = (cluster_weight[invested] > SMALLEST_WEIGHT).sum(axis=1)
+    short = np.where(weights.net_weight < -SMALLEST_WEIGHT, gross, 0.0)[invested].sum(axis=1) / total[invested]
     return [
-        _guarded("hhi", k_invested, 1, "", concentration.mean, "windows with positions"),
-        _guarded("n_eff", k_invested, 1, "", (1.0 / concentration).mean, "windows with positions"),
+        _guarded("hhi", k_invested, 1, "", concentration.mean, invested_unit),
+        _guarded("n_eff", k_invested, 1, "", (1.0 / concentration).mean, invested_unit),
         _guarded("max_weight", k, 1, "", lambda: gross.max(axis=1, initial=0.0).mean(), unit),
         _guarded("max_cluster", k, 1, problem, lambda: cluster_weight.max(axis=1).mean(), unit),
+        _guarded("max_cluster_peak", k, 1, problem, cluster_weight.max, unit),
+        _guarded("n_clusters_least", k_invested, 1, problem, held_clusters.min, invested_unit),
         _guarded("n_assets", k, 1, "", lambda: (gross > SMALLEST_WEIGHT).sum(axis=1).mean(), unit),
+        _guarded("short_share", k_invested, 1, "", short.mean, invested_unit),
+        _guarded("equity_share", k_invested, 1, "", (shares @ weights.is_equity).mean, invested_unit),
+        _guarded("commodity_share", k_invested, 1, "", (shares @ weights.is_commodity).mean, invested_unit),
     ]
 
 
-def _count_metrics(counts: CellCounts, n: int) -> list[MetricRow]:
+def _count_metrics(counts: CellCounts, series: CellSeries) -> list[MetricRow]:
+    n = series.net_return.size
     solves = counts.solve_count
     numbers = {
         "n_obs": n,
         "n_windows": counts.window_count,
         "n_windows_failed": counts.failed_window_count,
         "n_fallback": counts.fallback_count,
+        "n_sign_errors": counts.sign_error_count,
         **{metric: counts.event_counts.get(code, 0) for metric, code in EVENT_COUNTS.items()},
     }
     no_solve = "" if solves else "nothing was solved"
+    no_window = "" if counts.window_count else "no window was planned"
+    simulated = np.unique(series.window_index).size
     return [
         *(MetricRow(metric, float(number), n, "ok", "") for metric, number in numbers.items()),
         _guarded("solver_success", solves, 0, no_solve, lambda: counts.accepted_solve_count / solves),
+        _guarded("window_coverage", n, 0, no_window, lambda: simulated / counts.window_count),
+        _guarded("nav_low", n, 1, "", lambda: series.nav.min() / series.starting_nav),
     ]
 
 
@@ -608,6 +685,8 @@ def _check(
         shape = weights.net_weight.shape
         if len(shape) != 2 or {weights.gross_weight.shape, weights.cluster_id.shape} != {shape}:
             _reject(f"window weights have shapes {shape}, ...", "pass three arrays of windows by symbols")
+        if {weights.is_equity.shape, weights.is_commodity.shape} != {shape[1:]}:
+            _reject(f"what {shape[1]} symbols are has another length", "pass one flag per symbol")
         require_finite(weights.net_weight, name="net_weight")
         require_finite(weights.gross_weight, name="gross_weight")
     if n == 0:

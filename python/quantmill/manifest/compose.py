@@ -273,11 +273,11 @@ def _unknown_word(problem: Any, location: list[str], place: str) -> UsageError:
 
 
 def _siblings(path: list[str]) -> list[str]:
-    """Return the valid keys of the record at `path`; a mapping of records is passed through by its own key."""
+    """Return the valid keys of the record at `path`; a mapping or list of records is passed through."""
     kind: Any = Settings
     for part in path:
-        if get_origin(kind) is dict:
-            kind = get_args(kind)[1]
+        if get_origin(kind) in (dict, tuple):
+            kind = get_args(kind)[1 if get_origin(kind) is dict else 0]
         elif isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
             kind = kind.model_fields[part].annotation
         else:

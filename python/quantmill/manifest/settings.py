@@ -6,10 +6,21 @@ of the run's grid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
@@ -70,6 +81,9 @@ def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+# The engine of the baselines, which no profile asks for by name.
+BASELINE_ENGINE = "market"
+
 # A list in which order may matter and repetition never does.
 Distinct = AfterValidator(_no_repeats)
 
@@ -119,17 +133,92 @@ class WindowSet(Record):
         return self
 
 
+class Exclusion(Record):
+    """Combinations that are left out of the matrix: every cell that has all the dimensions stated here.
+
+    Baselines have the engine `market` and their name as the risk profile.
+    """
+
+    selection_engine: str | None = None
+    window_set: str | None = None
+    rebalance_mode: str | None = None
+    engine: str | None = None
+    risk_profile: str | None = None
+    simulator: str | None = None
+    cost_model: str | None = None
+
+    @model_validator(mode="after")
+    def _states_something(self) -> Exclusion:
+        if not self.stated:
+            raise ValueError("an exclusion without a dimension would leave nothing; state at least one")
+        return self
+
+    @model_serializer
+    def _as_stated(self) -> dict[str, str]:
+        return self.stated
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """The dimensions that are stated, with their values."""
+        return {name: value for name, value in self if value is not None}
+
+    def matches(self, cell: Mapping[str, Any]) -> bool:
+        """Whether `cell`, a mapping of dimensions, is left out."""
+        return all(cell[name] == value for name, value in self.stated.items())
+
+
 class MatrixSettings(Record):
-    """Which cells are run: the product of these lists, plus the baselines."""
+    """Which cells are run: the product of these lists, plus the baselines, less what is excluded."""
 
     selection_engines: Annotated[tuple[Literal["baseline", "v3.2"], ...], Distinct] = Field(min_length=1)
     window_sets: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
-    rebalance_modes: Annotated[tuple[Literal["window"], ...], Distinct] = Field(min_length=1)
+    rebalance_modes: Annotated[tuple[Literal["window", "daily"], ...], Distinct] = Field(
+        min_length=1,
+        description="window: one trade at the decision close, then drift; daily: back to target at every close",
+    )
     engines: Annotated[tuple[EngineName, ...], Distinct] = Field(min_length=1)
     risk_profiles: Annotated[tuple[RiskProfileName, ...], Distinct] = Field(min_length=1)
     simulators: Annotated[tuple[Literal["custom"], ...], Distinct] = Field(min_length=1)
     cost_models: Annotated[tuple[str, ...], Distinct] = Field(min_length=1)
     baselines: Annotated[tuple[Literal["market", "benchmark", "raw_pool_ew"], ...], Distinct] = Field(min_length=1)
+    exclude: Annotated[tuple[Exclusion, ...], Distinct] = Field(
+        default=(), description="combinations left out of the product; each must match at least one"
+    )
+
+    def combinations(self) -> Iterator[dict[str, str]]:
+        """Yield the dimensions of every combination of the lists, baselines first, whether excluded or not."""
+        kinds: list[tuple[str, str]] = [(BASELINE_ENGINE, name) for name in self.baselines]
+        kinds += [(engine, name) for engine in self.engines for name in self.risk_profiles]
+        for window_set, selection_engine, rebalance_mode, (engine, risk_profile), simulator, cost_model in product(
+            self.window_sets, self.selection_engines, self.rebalance_modes, kinds, self.simulators, self.cost_models
+        ):
+            yield {
+                "selection_engine": selection_engine,
+                "window_set": window_set,
+                "rebalance_mode": rebalance_mode,
+                "engine": engine,
+                "risk_profile": risk_profile,
+                "simulator": simulator,
+                "cost_model": cost_model,
+            }
+
+    def exclusion_of(self, combination: Mapping[str, Any]) -> Exclusion | None:
+        """Return the first exclusion that leaves `combination` out, or None where it is run."""
+        return next((exclusion for exclusion in self.exclude if exclusion.matches(combination)), None)
+
+    @field_validator("exclude")
+    @classmethod
+    def _exclusions_match(cls, exclude: tuple[Exclusion, ...], info: ValidationInfo) -> tuple[Exclusion, ...]:
+        # a list that is wrong itself is reported in its own name
+        if set(info.data) < set(cls.model_fields) - {"exclude"}:
+            return exclude
+        everything = list(cls.model_construct(**info.data, exclude=exclude).combinations())
+        for exclusion in exclude:
+            if not any(exclusion.matches(one) for one in everything):
+                raise ValueError(f"{exclusion.stated} matches no combination of the matrix")
+        if all(any(exclusion.matches(one) for exclusion in exclude) for one in everything):
+            raise ValueError("together they leave no combination of the matrix")
+        return exclude
 
 
 class Headline(Record):
@@ -151,6 +240,42 @@ class CostModel(Record):
     def rate(self) -> float:
         """Cost per unit of traded notional."""
         return (self.slippage_bps + self.commission_bps) / 10_000.0
+
+
+class GateSettings(Record):
+    """Limits of the scoreboard. A cell passes a gate on the limit itself; bands are words for readers."""
+
+    friction_decay: float = Field(
+        description="largest 1 - net Sharpe / gross Sharpe; below 0.10 institutional, up to 0.30 acceptable"
+    )
+    temporal_fragility: Rate = Field(
+        description="largest coefficient of variation of window ratios at `fragility_sessions` sessions a window; "
+        "times max(1, sqrt(fragility_sessions / test)), because a shorter window's ratio is noisier; below 0.5 robust"
+    )
+    fragility_sessions: Sessions = Field(description="length of window at which temporal_fragility is stated")
+    selection_jaccard: float = Field(description="least mean overlap of consecutive holdings; above 0.7 stable")
+    af_dist: float = Field(description="least skew + log tail ratio; markets are near -0.55, from 0.25 on strong")
+    stress_alpha: float = Field(description="least mean excess over the reference in its worst tenth, per session")
+    turnover: Rate = Field(description="largest mean one-way turnover per rebalance; up to 0.25 low")
+    cvar_mult: Rate = Field(description="largest daily tail loss, as a multiple of the market's")
+    mdd_mult: Rate = Field(description="largest drawdown, as a multiple of the market's")
+    commodity_mult: Rate = Field(description="cvar_mult and mdd_mult of a commodity sleeve")
+    commodity_share: Fraction = Field(
+        description="share of gross weight in commodities from which a book is a commodity sleeve"
+    )
+    parity_return_gap: Rate = Field(description="annual return gaps between simulators stay below it")
+    parity_return_gap_commodity: Rate = Field(description="parity_return_gap of a commodity sleeve")
+    parity_sharpe_gap: Rate = Field(description="largest Sharpe gap between simulators")
+    parity_sharpe_share: Rate = Field(description="the Sharpe gap may also be this share of the Sharpe ratio")
+    beta_min_variance: Rate = Field(
+        description="largest beta of min_variance; informational for a long-only book of shares"
+    )
+    beta_market_neutral: Rate = Field(description="largest beta of market_neutral, in size")
+    concentration: Rate = Field(description="largest cluster weight in any window")
+    concentration_tolerance: Rate = Field(description="how far above the limit a cluster may be")
+    solver_success: Fraction = Field(description="least share of accepted solves")
+    promotable_sessions: Sessions = Field(description="least stitched sessions of a promotable cell")
+    promotable_windows: Sessions = Field(description="least windows of a promotable cell")
 
 
 class RegimeSettings(Record):
@@ -368,6 +493,7 @@ class Settings(Record):
     selection: SelectionSettings
     allocation: AllocationSettings
     simulation: SimulationSettings
+    gates: GateSettings
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")
@@ -395,6 +521,9 @@ class Settings(Record):
             raise ValueError(f"headline.risk_profile '{self.headline.risk_profile}' is not in matrix.risk_profiles")
         if self.tier == "promotable" and self.quality.gate != "strict":
             raise ValueError(f"quality.gate is '{self.quality.gate}'; what may be promoted runs under strict")
+        wanted = self.headline.model_dump()
+        if not any(one | wanted == one and not self.matrix.exclusion_of(one) for one in self.matrix.combinations()):
+            raise ValueError(f"matrix.exclude leaves no cell of the headline {' + '.join(wanted.values())}")
         sessions = 365 if self.calendar_id == "24/7" else 252
         if self.periods_per_year != sessions:
             raise ValueError(f"periods_per_year is {self.periods_per_year}; calendar {self.calendar_id} has {sessions}")

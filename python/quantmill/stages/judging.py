@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ACCEPTED = ("native", "composed", "retried")
 FAILED = ("infeasible", "error")
+
+SIGN_TOLERANCE = 1e-12
 
 # What stress is measured against, the first that the run has.
 STRESS_REFERENCES = ("market", "raw_pool_ew", "benchmark")
@@ -44,6 +47,7 @@ def judge_run(
     weights: Any,
     targets: Any,
     allocations: Any,
+    symbols: Any,
 ) -> pa.Table:
     """Return one row per cell with its metrics over the whole span and per window as lists.
 
@@ -60,13 +64,17 @@ def judge_run(
     # a cell needs the cagr of its zero-cost twin, so the twins come first
     planned = sorted(fetch(cells, run_id, "cell_id").to_pylist(), key=lambda cell: cell["cost_model"] != "gross")
     series = _read_series(context, days)
-    counts = _read_counts(context, allocations, events, planned)
-    books = _read_books(context, weights, targets, windows)
+    target_rows = fetch(targets, context.run_id, "config_id, window_index, symbol").to_pylist()
+    # ascending weights: where two atoms share a symbol, the cluster of the heavier one stands
+    atom_rows = fetch(weights, context.run_id, "config_id, window_index, weight, atom_id").to_pylist()
+    errors = sign_errors_by_config(target_rows, atom_rows)
+    counts = _read_counts(context, allocations, events, planned, errors)
+    books = _read_books(context, target_rows, atom_rows, windows, _read_kinds(context, symbols))
     intents = ledger.intents(
         "backtest_summary",
         [cell_context(cell) for cell in planned],
     )
-    twins: dict[tuple[str, str], float | None] = {}
+    twins: dict[tuple[str, str], tuple[float | None, float | None]] = {}
     judged, outcomes = [], []
     for cell, intent in zip(planned, intents, strict=True):
         own = series.get(cell["cell_id"], _no_series(context))
@@ -80,6 +88,7 @@ def judge_run(
             None,
         )
         twin = (cell["config_id"], cell["simulator"])
+        twin_cagr, twin_sharpe = twins.get(twin, (None, None))
         published = published_metrics(
             own,
             periods_per_year=context.settings.periods_per_year,
@@ -87,11 +96,12 @@ def judge_run(
             stress_reference=stress,
             weights=books.get(cell["config_id"]),
             counts=counts[cell["cell_id"]],
-            twin_cagr=twins.get(twin),
+            twin_cagr=twin_cagr,
+            twin_sharpe=twin_sharpe,
         )
         values = {row.metric: row.value for row in published.cell_rows}
         if cell["cost_model"] == "gross":
-            twins[twin] = values["cagr"]
+            twins[twin] = values["cagr"], values["sharpe"]
         judged.append(
             _Judged(
                 cell,
@@ -178,7 +188,11 @@ def _reference(
 
 
 def _read_counts(
-    context: RunContext, allocations: Any, events: Any, planned: list[dict[str, Any]]
+    context: RunContext,
+    allocations: Any,
+    events: Any,
+    planned: list[dict[str, Any]],
+    sign_errors: dict[str, int],
 ) -> dict[str, CellCounts]:
     from quantmill.judgement.metrics import CellCounts
 
@@ -200,20 +214,51 @@ def _read_counts(
             fallback_count=sum(status.startswith("fallback") for status in own_statuses),
             solve_count=len(own_statuses),
             accepted_solve_count=sum(status in ACCEPTED for status in own_statuses),
+            sign_error_count=sign_errors.get(cell["config_id"], 0),
             event_counts=happened.get(cell["cell_id"], {}),
         )
     return counts
 
 
-def _read_books(context: RunContext, weights: Any, targets: Any, windows: Any) -> dict[str, WindowWeights]:
+def sign_errors_by_config(targets: list[dict[str, Any]], atoms: list[dict[str, Any]]) -> dict[str, int]:
+    """Count by configuration the weights that contradict their direction (T6.6): an atom below zero, a net
+    short of a symbol that is only held LONG, a net long of one only held SHORT."""
+    directions: dict[tuple[str, int, str], set[str]] = {}
+    errors: dict[str, int] = {}
+    for row in atoms:
+        directions.setdefault((row["config_id"], row["window_index"], row["symbol"]), set()).add(row["direction"])
+        if row["weight"] < -SIGN_TOLERANCE:
+            errors[row["config_id"]] = errors.get(row["config_id"], 0) + 1
+    wrong_side = {frozenset({"LONG"}): -1.0, frozenset({"SHORT"}): 1.0}
+    for row in targets:
+        own = frozenset(directions.get((row["config_id"], row["window_index"], row["symbol"]), ()))
+        if wrong_side.get(own, 0.0) * row["net_weight"] > SIGN_TOLERANCE:
+            errors[row["config_id"]] = errors.get(row["config_id"], 0) + 1
+    return errors
+
+
+def _read_kinds(context: RunContext, symbols: Any) -> dict[str, tuple[bool, bool]]:
+    """Return whether each symbol is a share and whether it is a commodity, by its metadata as of the run."""
+    as_of = context.settings.as_of.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    rows = symbols.filter(
+        f"valid_from <= timestamp '{as_of}' and coalesce(valid_to > timestamp '{as_of}', true)"
+    ).project("symbol, asset_class = 'equity', 'commodity' in (asset_type, subclass)")
+    return {symbol: (bool(equity), bool(commodity)) for symbol, equity, commodity in rows.fetchall()}
+
+
+def _read_books(
+    context: RunContext,
+    rows: list[dict[str, Any]],
+    atoms: list[dict[str, Any]],
+    windows: Any,
+    kinds: dict[str, tuple[bool, bool]],
+) -> dict[str, WindowWeights]:
     """Return each configuration's target weights, windows by symbols, with the cluster of each symbol."""
     from quantmill.judgement.metrics import WindowWeights
 
     window_counts: dict[str, int] = {}
     for name in fetch(windows, context.run_id, "window_set, window_index")["window_set"].to_pylist():
         window_counts[name] = window_counts.get(name, 0) + 1
-    rows = fetch(targets, context.run_id, "config_id, window_index, symbol").to_pylist()
-    atoms = fetch(weights, context.run_id, "config_id, window_index, weight, atom_id").to_pylist()
     symbols = sorted({row["symbol"] for row in rows} | {row["symbol"] for row in atoms})
     column = {symbol: place for place, symbol in enumerate(symbols)}
     sets = {row["config_id"]: row["window_set"] for row in rows}
@@ -225,13 +270,17 @@ def _read_books(context: RunContext, weights: Any, targets: Any, windows: Any) -
         place = row["window_index"], column[row["symbol"]]
         net[row["config_id"]][place] = row["net_weight"]
         gross[row["config_id"]][place] = row["gross_weight"]
-    # ascending weights: where two atoms share a symbol, the cluster of the heavier one stands
     for row in atoms:
         if row["config_id"] in cluster and row["cluster_id"] is not None:
             cluster[row["config_id"]][row["window_index"], column[row["symbol"]]] = row["cluster_id"]
+    what = np.array([kinds.get(symbol, (False, False)) for symbol in symbols], dtype=np.bool_).reshape(-1, 2)
     return {
         config_id: WindowWeights(
-            net_weight=net[config_id], gross_weight=gross[config_id], cluster_id=cluster[config_id]
+            net_weight=net[config_id],
+            gross_weight=gross[config_id],
+            cluster_id=cluster[config_id],
+            is_equity=what[:, 0],
+            is_commodity=what[:, 1],
         )
         for config_id in shape
     }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quantmill.ledger import canonical_json
+from quantmill.manifest.settings import BASELINE_ENGINE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from quantmill.manifest.settings import Settings
+    from quantmill.manifest.settings import Exclusion, Settings
 
-BASELINE_ENGINE = "market"
 BASELINE_ROLES = {"market": "baseline", "benchmark": "anchor", "raw_pool_ew": "calibration"}
 
 
@@ -25,71 +25,67 @@ def dimension_id(dimensions: dict[str, Any]) -> str:
 def plan_configs(settings: Settings) -> list[dict[str, Any]]:
     """Return one mapping per configuration: its dimensions, `config_id`, `is_baseline` and `baseline_role`.
 
-    The baselines come first, then engines by risk profiles in the order of the settings.
+    The baselines come first, then engines by risk profiles in the order of the settings. A configuration all of
+    whose cells are excluded is not among them.
     """
-    matrix = settings.matrix
-    kinds: list[tuple[str, str, str | None]] = [
-        (BASELINE_ENGINE, profile, BASELINE_ROLES[profile]) for profile in matrix.baselines
-    ]
-    kinds += [(engine, profile, None) for engine in matrix.engines for profile in matrix.risk_profiles]
-    configs = []
-    for window_set in matrix.window_sets:
-        for selection_engine in matrix.selection_engines:
-            for rebalance_mode in matrix.rebalance_modes:
-                for engine, risk_profile, role in kinds:
-                    identity = {
-                        "selection": selection_engine,
-                        "window_set": window_set,
-                        "rebalance": rebalance_mode,
-                        "engine": engine,
-                        "profile": risk_profile,
-                        "variant": "shared",
-                    }
-                    configs.append(
-                        {
-                            "config_id": dimension_id(identity),
-                            "selection_engine": selection_engine,
-                            "window_set": window_set,
-                            "rebalance_mode": rebalance_mode,
-                            "engine": engine,
-                            "risk_profile": risk_profile,
-                            "variant": "shared",
-                            "is_baseline": role is not None,
-                            "baseline_role": role,
-                        }
-                    )
-    return configs
+    configs: dict[str, dict[str, Any]] = {}
+    for combination in _planned(settings):
+        config = _config(combination)
+        configs.setdefault(config["config_id"], config)
+    return list(configs.values())
 
 
 def plan_cells(settings: Settings) -> list[dict[str, Any]]:
     """Return a mapping per cell: its config's dimensions, `cell_id`, simulator, costs, execution, mode."""
-    cells = []
-    for config in plan_configs(settings):
-        for simulator in settings.matrix.simulators:
-            for cost_model in settings.matrix.cost_models:
-                identity = {
-                    "selection": config["selection_engine"],
-                    "window_set": config["window_set"],
-                    "rebalance": config["rebalance_mode"],
-                    "engine": config["engine"],
-                    "profile": config["risk_profile"],
-                    "variant": config["variant"],
-                    "simulator": simulator,
-                    "cost_model": cost_model,
-                    "execution": "close",
-                    "mode": "parity",
-                }
-                cells.append(
-                    {
-                        "cell_id": dimension_id(identity),
-                        **config,
-                        "simulator": simulator,
-                        "cost_model": cost_model,
-                        "execution": "close",
-                        "mode": "parity",
-                    }
-                )
-    return cells
+    return [_cell(combination) for combination in _planned(settings)]
+
+
+def excluded_cells(settings: Settings) -> list[tuple[dict[str, Any], Exclusion]]:
+    """Return the cells that `matrix.exclude` leaves out, as `plan_cells` has them, each with what excluded it."""
+    return [
+        (_cell(combination), exclusion)
+        for combination in settings.matrix.combinations()
+        if (exclusion := settings.matrix.exclusion_of(combination))
+    ]
+
+
+def _planned(settings: Settings) -> Iterator[dict[str, str]]:
+    matrix = settings.matrix
+    return (combination for combination in matrix.combinations() if not matrix.exclusion_of(combination))
+
+
+def _config(combination: Mapping[str, str]) -> dict[str, Any]:
+    names = ("selection_engine", "window_set", "rebalance_mode", "engine", "risk_profile")
+    is_baseline = combination["engine"] == BASELINE_ENGINE
+    return {
+        "config_id": dimension_id(_identity(combination)),
+        **{name: combination[name] for name in names},
+        "variant": "shared",
+        "is_baseline": is_baseline,
+        "baseline_role": BASELINE_ROLES[combination["risk_profile"]] if is_baseline else None,
+    }
+
+
+def _cell(combination: Mapping[str, str]) -> dict[str, Any]:
+    own = {
+        "simulator": combination["simulator"],
+        "cost_model": combination["cost_model"],
+        "execution": "close",
+        "mode": "parity",
+    }
+    return {"cell_id": dimension_id(_identity(combination) | own), **_config(combination), **own}
+
+
+def _identity(combination: Mapping[str, str]) -> dict[str, str]:
+    """Return the dimensions of a configuration under the names that its id is a digest of."""
+    return {
+        "selection": combination["selection_engine"],
+        "window_set": combination["window_set"],
+        "rebalance": combination["rebalance_mode"],
+        "engine": combination["engine"],
+        "profile": combination["risk_profile"],
+        "variant": "shared",
+    }
 
 
 def cell_context(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,10 @@ TABLE_KEYS: dict[str, tuple[str, ...]] = {
     "tournaments.simulation_events": ("cell_id", "position"),
     "tournaments.window_metrics": ("cell_id", "window_index", "metric"),
     "tournaments.cell_metrics": ("cell_id", "metric"),
+    "tournaments.veto_matrix": ("cell_id", "gate"),
+    "tournaments.veto_summary": ("veto_code",),
+    "tournaments.scoreboard": ("cell_id",),
+    "tournaments.attribution": ("cell_id", "window_index"),
 }
 
 

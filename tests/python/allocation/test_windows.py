@@ -85,6 +85,14 @@ def test_an_ordinary_window_is_native_and_within_its_caps(simulate, allocate, pr
     assert not any(row.is_relaxed for row in found.constraints)
 
 
+def test_equal_weight_of_singleton_clusters_is_the_flat_benchmark_where_no_cap_binds(simulate, allocate):
+    returns = simulate()
+    count = returns.shape[1]
+    found = allocate(returns, "equal_weight", cluster_mode="none", cap_policy="fail")
+    assert not any(row.is_binding for row in found.constraints if "cap" in row.constraint_name)
+    np.testing.assert_allclose(found.atom_weights, np.full(count, 1.0 / count), atol=1e-12)
+
+
 def test_equal_weight_gives_clusters_the_same_and_atoms_their_share(simulate, allocate):
     returns = simulate()
     returns[:, 7] = returns[:, 3] + np.random.default_rng(0).normal(0, 1e-3, 252)

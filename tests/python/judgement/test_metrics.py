@@ -37,6 +37,7 @@ COUNTS = CellCounts(
     fallback_count=2,
     solve_count=4,
     accepted_solve_count=3,
+    sign_error_count=2,
     event_counts={"stale_mark": 5, "short_isolated": 1},
 )
 
@@ -69,6 +70,7 @@ def judge(returns: Any, *, periods: int = 252, publish: bool = True, **given_: A
         "weights": None,
         "counts": COUNTS,
         "twin_cagr": None,
+        "twin_sharpe": None,
     }
     arguments |= given_
     rows = (
@@ -77,6 +79,19 @@ def judge(returns: Any, *, periods: int = 252, publish: bool = True, **given_: A
         else cell_metrics(series, periods_per_year=periods, **arguments)
     )
     return {row.metric: row for row in rows}
+
+
+def book(
+    net: Array, clusters: NDArray[np.int64], *, equity: tuple[int, ...] = (), commodity: tuple[int, ...] = ()
+) -> WindowWeights:
+    columns = np.arange(net.shape[1])
+    return WindowWeights(
+        net_weight=net,
+        gross_weight=np.abs(net),
+        cluster_id=clusters,
+        is_equity=np.isin(columns, equity),
+        is_commodity=np.isin(columns, commodity),
+    )
 
 
 def noise(n: int, seed: int = 0, scale: float = 0.01) -> Array:
@@ -122,9 +137,9 @@ def test_the_two_asset_example_gives_the_worked_metrics() -> None:
 def test_ten_days_at_minus_forty_percent_annualise_to_almost_everything_and_windows_do_not_annualise() -> None:
     returns = np.full(10, 0.6**0.1 - 1)
     assert judge(returns, periods=365)["cagr"].value == pytest.approx(-0.999999992, abs=5e-10)
-    rows = {row.metric: row.value for row in window_metrics(series_from(returns))}
+    rows = {row.metric: row.value for row in window_metrics(series_from(returns), None)}
     assert rows["period_return"] == pytest.approx(-0.4)
-    assert set(rows) == {"period_return", "period_vol", "return_ratio", "max_drawdown", "turnover"}
+    assert set(rows) == {"period_return", "period_vol", "return_ratio", "max_drawdown", "turnover", "max_cluster"}
 
 
 def test_window_ratios_vary_as_worked() -> None:
@@ -141,7 +156,57 @@ def test_selections_overlap_as_worked() -> None:
     assert selection_jaccard(np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])).value == 0.0
 
 
+def test_the_share_of_sharpe_that_costs_take_is_measured_against_the_zero_cost_twin() -> None:
+    series, twin = worked_path(6.0), judge(worked_path(0.0))
+    found = judge(series, twin_cagr=twin["cagr"].value, twin_sharpe=twin["sharpe"].value)
+    assert found["gross_sharpe"].value == twin["sharpe"].value
+    assert found["friction_decay"].value == pytest.approx(1 - 22.0630382730 / twin["sharpe"].value, abs=1e-11)
+    losing = judge(series, twin_cagr=0.0, twin_sharpe=-0.1)["friction_decay"]
+    assert (losing.status, losing.value) == ("undefined", None)
+    assert "not above 0" in losing.reason
+
+
 # --- closed forms
+
+
+def test_tail_loss_and_drawdown_are_multiples_of_the_market_on_shared_sessions() -> None:
+    market = noise(300, 1)
+    found = judge(1.5 * market, market=market)
+    assert found["cvar_mult"].value == pytest.approx(1.5)
+    assert found["mdd_mult"].value == pytest.approx(drawdown_of(1.5 * market).min() / drawdown_of(market).min())
+    holes = np.where(np.arange(300) < 40, np.nan, market)
+    own = np.where(np.arange(300) < 40, -0.5 / 40, market)
+    assert judge(own, market=holes)["mdd_mult"].value == pytest.approx(1.0)
+    assert judge(own, market=holes)["cvar_mult"].value == pytest.approx(1.0)
+    assert judge(market, market=np.abs(market))["mdd_mult"].status == "undefined"
+    assert judge(market, market=None)["cvar_mult"].status == "undefined"
+    assert judge(market[:9], market=market[:9])["cvar_mult"].status == "insufficient"
+
+
+def test_the_largest_cluster_of_any_window_is_not_averaged_away() -> None:
+    net = np.array([[0.2, 0.2, 0.2], [0.1, -0.3, 0.1], [0.0, 0.0, 0.0]])
+    clusters = np.array([[0, 0, 1], [0, 1, 1], [-1, -1, -1]])
+    weights = book(net, clusters, equity=(0, 1), commodity=(2,))
+    found = judge(series_from(noise(30)), weights=weights)
+    assert found["max_cluster_peak"].value == pytest.approx(0.4)
+    assert found["max_cluster"].value == pytest.approx((0.4 + 0.4 + 0.0) / 3)
+    assert found["n_clusters_least"].value == 2
+    assert found["short_share"].value == pytest.approx((0 + 0.6) / 2)
+    assert found["equity_share"].value == pytest.approx((2 / 3 + 0.8) / 2)
+    assert found["commodity_share"].value == pytest.approx((1 / 3 + 0.2) / 2)
+    by_window = {
+        row.window_index: row for row in window_metrics(series_from(noise(30)), weights) if row[1] == "max_cluster"
+    }
+    assert [by_window[i].value for i in range(3)] == pytest.approx([0.4, 0.4, 0.0])
+    homeless = book(net, np.where(clusters == 1, -1, clusters))
+    assert judge(series_from(noise(30)), weights=homeless)["max_cluster_peak"].status == "undefined"
+
+
+def test_coverage_and_the_lowest_worth_are_rows() -> None:
+    found = judge(series_from([0.1, -0.5, 0.2], window=2, starting_nav=2.0, nav=2 * np.cumprod([1.1, 0.5, 1.2])))
+    assert found["nav_low"].value == pytest.approx(0.55)
+    assert found["window_coverage"].value == pytest.approx(2 / 3)
+    assert found["n_sign_errors"].value == 2
 
 
 def test_metrics_follow_their_definitions() -> None:
@@ -251,7 +316,7 @@ def test_stress_is_measured_on_the_worst_tenth_of_the_reference() -> None:
 def test_concentration_is_averaged_over_windows() -> None:
     gross = np.array([[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]])
     clusters = np.array([[0, 0, 1, -1], [0, 1, 1, -1], [0, 1, 2, 3]])
-    weights = WindowWeights(net_weight=gross, gross_weight=gross, cluster_id=clusters)
+    weights = book(gross, clusters)
     found = {name: row.value for name, row in judge(noise(30), weights=weights).items()}
     assert found["hhi"] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert found["n_eff"] == pytest.approx(2.5)
@@ -262,7 +327,7 @@ def test_concentration_is_averaged_over_windows() -> None:
 
 def test_positions_without_a_cluster_leave_the_cluster_maximum_undefined() -> None:
     ones = np.ones((1, 1))
-    found = judge(noise(30), weights=WindowWeights(ones, ones, np.full((1, 1), -1)))
+    found = judge(noise(30), weights=book(ones, np.full((1, 1), -1)))
     assert found["max_cluster"].status == "undefined"
     assert found["max_weight"].value == 1.0
 
@@ -340,19 +405,19 @@ def test_an_anti_fragile_tail_needs_sessions_gains_and_losses() -> None:
 
 def test_window_rows_cover_each_window_and_compound_to_the_total() -> None:
     r = noise(35)
-    rows = window_metrics(series_from(r))
+    rows = window_metrics(series_from(r), None)
     returns = [row.value or 0.0 for row in rows if row.metric == "period_return"]
-    assert [row.window_index for row in rows[::5]] == [0, 1, 2, 3]
+    assert [row.window_index for row in rows[::6]] == [0, 1, 2, 3]
     assert np.prod(1 + np.array(returns)) == pytest.approx(np.prod(1 + r))
-    second = {row.metric: row for row in rows[5:10]}
+    second = {row.metric: row for row in rows[6:12]}
     part = r[10:20]
     assert second["period_vol"].value == pytest.approx(part.std(ddof=1) * np.sqrt(10))
     assert second["return_ratio"].value == pytest.approx(part.mean() / part.std(ddof=1))
     assert second["max_drawdown"].value == pytest.approx(drawdown_of(part).min())
     assert second["turnover"].value == 0.5
-    single = {row.metric: row.status for row in window_metrics(series_from([0.01]))}
+    single = {row.metric: row.status for row in window_metrics(series_from([0.01]), None)}
     assert single["period_vol"] == single["return_ratio"] == "insufficient"
-    flat = {row.metric: row.status for row in window_metrics(series_from([0.0, 0.0]))}
+    flat = {row.metric: row.status for row in window_metrics(series_from([0.0, 0.0]), None)}
     assert flat["return_ratio"] == "undefined"
 
 
@@ -509,7 +574,7 @@ def test_a_metric_that_differs_is_not_published(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_windows_that_do_not_compound_to_the_total_are_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(independent_module, "window_metrics", lambda series: window_metrics(series)[:-5])
+    monkeypatch.setattr(independent_module, "window_metrics", lambda *given_: window_metrics(*given_)[:-6])
     with pytest.raises(MetricDisagreement, match="total_return"):
         judge(noise(100))
 
@@ -554,7 +619,7 @@ def test_a_series_that_contradicts_itself_is_named() -> None:
     with pytest.raises(DataContractError, match="market has shape"):
         judge(good, market=np.zeros(3))
     with pytest.raises(DataContractError, match="window weights have shapes"):
-        judge(good, weights=WindowWeights(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 3), int)))
+        judge(good, weights=book(np.zeros((2, 2)), np.zeros((2, 3), int)))
 
 
 def test_the_counts_of_the_simulator_have_a_metric_each() -> None:

@@ -84,6 +84,22 @@ def test_two_assets_over_six_days_give_the_worked_numbers() -> None:
     assert list(path.window_index) == [0, 0, 0, 1, 1, 1]
 
 
+def test_the_same_book_brought_back_to_target_every_day_gives_the_numbers_of_exact_arithmetic() -> None:
+    # From the same example in decimal arithmetic of 50 digits, the fixed point by bisection.
+    path = run(A_RETURNS, A_TARGETS, (0, 3), mode="daily")
+    nav = [1.007395562662, 1.009401700661, 1.019486927861, 1.026239207140, 1.029315348293, 1.030342075560]
+    turnover = [0.9994003598, 0.0071480006, 0.0071890774, 0.3119934384, 0.0020871543, 0.0020944724]
+    np.testing.assert_allclose(path.nav, nav, atol=5.1e-13)
+    np.testing.assert_allclose(path.turnover, turnover, atol=5.1e-11)
+    assert list(path.trades.row) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    # The close of the second decision belongs to it; the last close trades nothing.
+    assert list(path.trades.reason) == ["window"] * 2 + ["daily"] * 4 + ["window"] * 2 + ["daily"] * 4
+    np.testing.assert_allclose(path.weights_held[:3] / path.gross_exposure[:3, None], [[0.6, 0.4]] * 3, atol=1e-15)
+    assert path.is_rebalance.all()
+    gross = run(A_RETURNS, A_TARGETS, (0, 3), mode="daily", bps=0.0)
+    assert gross.nav[-1] == pytest.approx(1.031369082783, abs=5.1e-13)
+
+
 @pytest.mark.parametrize(("bps", "total"), [(0.0, 0.031127076980), (11.0, 0.029287675595)])
 def test_the_gross_twin_and_the_study_cost_give_the_worked_totals(bps: float, total: float) -> None:
     path = run(A_RETURNS, A_TARGETS, (0, 3), bps=bps)

@@ -1,0 +1,11 @@
+# One row per cell: the verdict on it, with the gates it was judged at as a list.
+def model(dbt, session):
+    from quantmill.stages.scoring import score_run
+
+    return score_run(
+        current_run=dbt.ref("current_run"),
+        settings=dbt.ref("calc_settings"),
+        configs=dbt.ref("configs"),
+        cells=dbt.ref("cells"),
+        metrics=dbt.ref("cell_metrics"),
+    )
