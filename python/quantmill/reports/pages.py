@@ -72,7 +72,7 @@ def _tearsheet_plan(subject: Subject) -> Sequence[Plan]:
         return lambda reader, section: fill(reader, section, subject(reader))
 
     return (
-        ("figures", "All metrics", of(tearsheet.figures_section)),
+        ("all-metrics", "All metrics", of(tearsheet.figures_section)),
         ("equity", "Growth and drawdown", of(tearsheet.equity_section)),
         ("months", "Monthly returns", of(tearsheet.months_section)),
         ("falls", "Five worst drawdowns", of(tearsheet.falls_section)),

@@ -109,7 +109,7 @@ def figures_section(reader: Reader, section: Section, subject: Subject) -> None:
         ]
         for name in names
     ]
-    section.blocks.append(Table("figures", columns, rows))
+    section.blocks.append(Table("all-metrics", columns, rows))
 
 
 def equity_section(reader: Reader, section: Section, subject: Subject) -> None:
