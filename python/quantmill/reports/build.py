@@ -1,4 +1,4 @@
-"""Writing the page of a run: one HTML file with everything in it, made when what it shows has changed."""
+"""Writing the pages of a run, HTML files beside one chart library, made when what they show has changed."""
 
 from __future__ import annotations
 
@@ -6,44 +6,51 @@ import hashlib
 import json
 import os
 import re
+import time
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import QuantmillError, WarehouseError
 from quantmill.manifest.home import Home
-from quantmill.reports.page import FAIL, Chart, Section, Tiles
-from quantmill.reports.queries import NEWEST_LOAD, Answers
-from quantmill.reports.sections import build_sections, description_of
+from quantmill.reports.page import FAIL, Chart, Page, Section, Tiles
+from quantmill.reports.pages import FILES, build_pages, description_of, standing_notes
+from quantmill.reports.queries import LATER_TABLES, NEWEST_JUDGEMENT, NEWEST_LOAD, TABLES, Answers
 from quantmill.snapshot import find_run, read_snapshot
 
 if TYPE_CHECKING:
     import duckdb
+    import jinja2
 
 SOURCES = Path(__file__).parent
 SOURCE_SUFFIXES = (".py", ".j2")
 STAMP_NAME = "quantmill-report-stamp"
 STAMP = re.compile(rf'<meta name="{STAMP_NAME}" content="([^"]*)">')
-# The stamp stands in the first lines of the page, before plotly's five megabytes.
+# The stamp stands in the first lines of a page.
 STAMP_WITHIN = 4096
+LIBRARY_NAME = "plotly.min.js"
 
 
 class ReportIncomplete(QuantmillError):
-    """A page that was written with sections that lack data or contradict themselves."""
+    """Pages that were written with sections that lack data or contradict themselves."""
 
     exit_code = 1
 
 
 def write_report(home: Home, *, run_id: str | None, profile: str, force: bool) -> Path:
-    """Write `reports/<run_id>/index.html` from the published snapshot and return its path.
+    """Write the pages `reports/<run_id>/*.html` from the published snapshot and return the path of the first.
 
-    The run is `run_id`, or the one of `profile` that was sealed last. A page that is there already is kept
-    when it was made by the same code from the same ledger head and landed data, unless `force` is set.
+    The run is `run_id`, or the one of `profile` that was sealed last. Pages that are there already are kept
+    when all of them were made by the same code from the same ledger head, landed and judged data, unless
+    `force` is set.
 
     Raises `UsageError` when there is no such run, `WarehouseError` when there is no readable snapshot, and
-    `ReportIncomplete`, after the page was written, when a section has the status FAIL.
+    `ReportIncomplete`, after the pages were written, when a section has the status FAIL.
     """
     import duckdb
 
+    began = time.perf_counter()
     with read_snapshot(home) as connection:
         try:
             found = find_run(connection, run_id=run_id, profile=profile)
@@ -53,27 +60,35 @@ def write_report(home: Home, *, run_id: str | None, profile: str, force: bool) -
                 f"the published snapshot {home.snapshot} cannot name its runs: {str(error).splitlines()[0]}",
                 remedy="build and publish again",
             ) from None
-        path = (home.reports / found / "index.html").absolute()
-        if not force and _stamp_of(path) == stamp:
-            print(f"UP_TO_DATE: the page of run {found} shows this run as it is; {path.as_uri()}")
-            return path
+        folder = (home.reports / found).absolute()
+        index = folder / FILES[0]
+        if not force and (folder / LIBRARY_NAME).is_file() and all(_stamp_of(folder / file) == stamp for file in FILES):
+            print(f"UP_TO_DATE: the pages of run {found} show this run as it is; {index.as_uri()}")
+            return index
         answers = Answers(connection, found)
-        sections = build_sections(answers)
+        pages = build_pages(answers)
         description = description_of(answers)
-    failed = [section for section in sections if section.status == FAIL]
-    # an incomplete page carries no stamp, so that the next call tries again
-    page = render(found, description, sections, stamp="" if failed else stamp)
-    _write(path, page)
-    print(f"report: {path.as_uri()}")
-    print(f"        {headline_sentence(found, sections)}")
+        notes = standing_notes(answers)
+    _write_library(folder / LIBRARY_NAME)
+    # the first page is written last: where it is new, so are the others
+    for page in reversed(pages):
+        # an incomplete page carries no stamp, so that the next call tries again
+        own_stamp = "" if page.status == FAIL else stamp
+        _write(folder / page.file, render(found, description, notes, page, pages, stamp=own_stamp))
+    print(f"report: {index.as_uri()}")
+    print(f"        {headline_sentence(found, pages[0].sections)}")
+    seconds = time.perf_counter() - began
+    print(f"        {len(pages)} pages in {seconds:.1f} s; {', '.join(page.file for page in pages)}")
+    failed = [(page, section) for page in pages for section in page.sections if section.status == FAIL]
     if failed:
+        total = sum(len(page.sections) for page in pages)
         raise ReportIncomplete(
-            f"{len(failed)} of {len(sections)} sections of {path} failed: "
-            + " ".join(f"{section.title}: {' '.join(section.failures)}" for section in failed),
-            remedy="the page was written and shows the same reasons",
-            sections=[section.id for section in failed],
+            f"{len(failed)} of {total} sections of {folder} failed: "
+            + " ".join(f"{page.file} {section.title}: {' '.join(section.failures)}" for page, section in failed),
+            remedy="the pages were written and show the same reasons",
+            sections=[f"{page.file}#{section.id}" for page, section in failed],
         )
-    return path
+    return index
 
 
 def profile_of(run_id: str) -> str:
@@ -81,28 +96,42 @@ def profile_of(run_id: str) -> str:
     return run_id.rsplit("-", 2)[0]
 
 
-def render(run_id: str, description: str, sections: list[Section], *, stamp: str) -> str:
-    """Return the page as HTML. The same sections give the same bytes."""
-    import jinja2
+def render(
+    run_id: str, description: str, notes: Sequence[str], page: Page, pages: Sequence[Page], *, stamp: str
+) -> str:
+    """Return one of the pages as HTML. The same sections give the same bytes."""
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    environment = jinja2.Environment(
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run_id=run_id,
+            profile=profile_of(run_id),
+            description=description,
+            standing=notes,
+            page=page,
+            pages=pages,
+            has_charts=bool(_charts(page.sections)),
+            plotly_name=LIBRARY_NAME,
+            stamp_name=STAMP_NAME,
+            stamp=stamp,
+            figures=Markup(_json({block.id: block.figures for block in _charts(page.sections)})),
+            status_class=lambda status: status.lower().replace("/", ""),
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(SOURCES / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html.j2").render(
-        run_id=run_id,
-        profile=profile_of(run_id),
-        description=description,
-        sections=sections,
-        stamp_name=STAMP_NAME,
-        stamp=stamp,
-        figures=Markup(_json({block.id: block.figures for block in _charts(sections)})),
-        plotly=Markup(get_plotlyjs()),
     )
 
 
@@ -130,20 +159,23 @@ def _json(value: Any) -> str:
 
 
 def _stamp(connection: duckdb.DuckDBPyConnection, run_id: str) -> str:
-    """Return the digest of what the page is made from: this package, the ledger head, the newest load."""
-    import duckdb
+    """Return the digest of what the pages are made from.
 
+    That is this package, the ledger head, the newest load and judgement, and which of the later tables exist.
+    """
     digest = hashlib.sha256()
     for path in sorted(SOURCES.rglob("*")):
         if path.suffix in SOURCE_SUFFIXES:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
             digest.update(f"{path.relative_to(SOURCES).as_posix()} {content}\n".encode())
     head = connection.execute("select chain_head from selection.runs where run_id = ?", [run_id]).fetchone()
-    try:
-        newest = connection.execute(NEWEST_LOAD).fetchone()
-    except duckdb.CatalogException:
-        newest = None  # the section on data health fails for it
-    digest.update(f"{run_id} {head} {newest}".encode())
+    tables = {row[0] for row in connection.execute(TABLES).fetchall()}
+    # a table that is missing has its section say so; one that has come since makes other pages
+    newest = [
+        connection.execute(query).fetchone() if table in tables else None
+        for table, query in (("raw.loads", NEWEST_LOAD), ("features.quality_results", NEWEST_JUDGEMENT))
+    ]
+    digest.update(f"{run_id} {head} {newest} {sorted(LATER_TABLES & tables)}".encode())
     return digest.hexdigest()
 
 
@@ -156,12 +188,21 @@ def _stamp_of(path: Path) -> str | None:
     return found[1] if found and found[1] else None
 
 
-def _write(path: Path, page: str) -> None:
-    """Write the page beside its place and rename it, so that a reader sees a whole page or the old one."""
+def _write_library(path: Path) -> None:
+    """Put the chart library beside the pages, once for all of them."""
+    from plotly.offline import get_plotlyjs
+
+    library = get_plotlyjs()
+    if not path.is_file() or path.stat().st_size != len(library.encode()):
+        _write(path, library)
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file beside its place and rename it, so that a reader sees a whole one or the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        staged.write_text(page, encoding="utf-8")
+        staged.write_text(content, encoding="utf-8")
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from typing import Any
 Figure = dict[str, Any]
 
 SERIES_COLORS = 8
+# A screen shows no more points than this of a line; longer ones are thinned.
+MOST_POINTS = 2400
 DASHES = ("solid", "dash", "dot", "longdash")
 BASELINE_DASHES = ("solid", "dot", "dashdot", "dash")
 
@@ -61,20 +63,21 @@ def paths_figure(paths: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mappi
     """Return one line per configuration of `column` (nav or drawdown) over `session_date`.
 
     `paths` holds the rows of each configuration in date order. Baselines are drawn first, the headline last,
-    so that what matters lies on top; the legend keeps the reading order.
+    so that what matters lies on top; the legend keeps the reading order. Long paths are thinned.
     """
     is_drawdown = column == "drawdown"
     traces = []
     for rank, (config_id, style) in enumerate(styles.items()):
         if config_id not in paths:
             continue
+        kept = thinned(paths[config_id], column)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": style.label,
-                "x": [row["session_date"].isoformat() for row in paths[config_id]],
-                "y": [row[column] for row in paths[config_id]],
+                "x": [row["session_date"].isoformat() for row in kept],
+                "y": [row[column] for row in kept],
                 "line": {"width": style.width, "dash": style.dash},
                 "meta": {"color": style.color, "config": config_id},
                 "legendrank": rank + 1,
@@ -93,6 +96,218 @@ def paths_figure(paths: Mapping[str, Sequence[Mapping[str, Any]]], styles: Mappi
             "hovermode": "x unified",
             "xaxis": {"type": "date", "hoverformat": "%Y-%m-%d"},
             "yaxis": axis,
+        },
+    }
+
+
+def thinned(rows: Sequence[Mapping[str, Any]], column: str, most: int = MOST_POINTS) -> list[Mapping[str, Any]]:
+    """Return at most `most` rows in their order, from which a line of `column` looks the same.
+
+    The rows are cut into equal stretches; of each the lowest and the highest row are kept, and of all the
+    first and the last, so that neither ends nor extremes change. Rows without a value are kept as they are
+    only where nothing is thinned. `most` is at least 4.
+    """
+    if len(rows) <= most:
+        return list(rows)
+    stretches = (most - 2) // 2
+    kept = {0, len(rows) - 1}
+    for number in range(stretches):
+        places = range(number * len(rows) // stretches, (number + 1) * len(rows) // stretches)
+        valued = [place for place in places if rows[place][column] is not None]
+        if valued:
+            kept.add(min(valued, key=lambda place: rows[place][column]))
+            kept.add(max(valued, key=lambda place: rows[place][column]))
+    return [rows[place] for place in sorted(kept)]
+
+
+def lines_figure(
+    rows: Sequence[Mapping[str, Any]],
+    date_column: str,
+    lines: Sequence[tuple[str, str, str]],
+    *,
+    title: str,
+    tick_format: str,
+    shape: str = "linear",
+    is_zero_based: bool = False,
+) -> Figure:
+    """Return one line for each (column, label, colour role) of `rows`, which are in date order.
+
+    A missing value is a gap in its line. `shape` is linear, or hv where a value holds until the next one.
+    """
+    traces = []
+    for column, label, color in lines:
+        kept = thinned(rows, column)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": label,
+                "x": [row[date_column].isoformat() for row in kept],
+                "y": [row[column] for row in kept],
+                "line": {"width": 1.8, "shape": shape},
+                "connectgaps": False,
+                "meta": {"color": color},
+                "hovertemplate": f"%{{y:{tick_format}}}",
+            }
+        )
+    return {
+        "data": traces,
+        "layout": {
+            "hovermode": "x unified",
+            "showlegend": len(traces) > 1,
+            "xaxis": {"type": "date", "hoverformat": "%Y-%m-%d"},
+            "yaxis": {
+                "tickformat": tick_format,
+                "title": {"text": title},
+                **({"rangemode": "tozero"} if is_zero_based else {}),
+            },
+        },
+    }
+
+
+def bars_figure(
+    places: Sequence[Any],
+    bars: Sequence[tuple[str, str, Sequence[float | None]]],
+    *,
+    title: str,
+    tick_format: str,
+    is_date: bool = False,
+    is_stacked: bool = False,
+) -> Figure:
+    """Return bars at `places`, one group for each (label, colour role, values)."""
+    x = [place.isoformat() for place in places] if is_date else list(places)
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "name": label,
+                "x": x,
+                "y": list(values),
+                "meta": {"color": color},
+                "hovertemplate": f"%{{y:{tick_format}}}",
+            }
+            for label, color, values in bars
+        ],
+        "layout": {
+            "barmode": "relative" if is_stacked else "group",
+            "hovermode": "x unified",
+            "showlegend": len(bars) > 1,
+            "bargap": 0.15,
+            "xaxis": {"type": "date", "hoverformat": "%Y-%m-%d"} if is_date else {"type": "category"},
+            "yaxis": {"tickformat": tick_format, "title": {"text": title}},
+        },
+    }
+
+
+def map_figure(
+    columns: Sequence[str],
+    rows: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    texts: Sequence[Sequence[str]],
+    *,
+    scale: str,
+    bounds: tuple[float, float] | None = None,
+    has_text: bool = True,
+) -> Figure:
+    """Return a heat map: `values` by row and column, None where there is nothing to show.
+
+    `scale` is the role of its colours: diverging (bad, neutral at zero, good), good (more is better) or weight
+    (more is darker, neither good nor bad). `bounds` fixes the ends of the scale; without them it ends at the
+    extremes, for diverging at the same distance from zero on both sides.
+    """
+    there = [value for line in values for value in line if value is not None]
+    low, high = bounds or (min(there, default=0.0), max(there, default=0.0))
+    if scale == "diverging" and bounds is None:
+        high = max(abs(low), abs(high))
+        low = -high
+    trace: dict[str, Any] = {
+        "type": "heatmap",
+        "x": list(columns),
+        "y": list(rows),
+        "z": [list(line) for line in values],
+        "text": [list(line) for line in texts],
+        "zmin": low,
+        # a scale without extent draws nothing
+        "zmax": high if high > low else low + 1e-9,
+        "xgap": 2,
+        "ygap": 2,
+        "showscale": False,
+        "hoverongaps": False,
+        "meta": {"scale": scale},
+        "hovertemplate": "%{y}<br>%{x}: %{text}<extra></extra>",
+    }
+    if has_text:
+        trace["texttemplate"] = "%{text}"
+    return {
+        "data": [trace],
+        "layout": {
+            "showlegend": False,
+            "hovermode": "closest",
+            "xaxis": {"type": "category", "side": "top", "tickangle": 0},
+            "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False},
+        },
+    }
+
+
+def points_figure(
+    groups: Sequence[tuple[str, str, Sequence[tuple[str, float, float, str]]]],
+    *,
+    x_title: str,
+    y_title: str,
+    x_format: str,
+    y_format: str,
+) -> Figure:
+    """Return marks: per group (label, colour role, marks), each mark (what it is, x, y, symbol)."""
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": [mark[1] for mark in marks],
+                "y": [mark[2] for mark in marks],
+                "text": [mark[0] for mark in marks],
+                "marker": {"size": 11, "symbol": [mark[3] for mark in marks], "opacity": 0.9, "line": {"width": 1}},
+                "meta": {"color": color},
+                "hovertemplate": f"%{{text}}<br>{x_title} %{{x:{x_format}}}<br>{y_title} %{{y:{y_format}}}"
+                "<extra></extra>",
+            }
+            for label, color, marks in groups
+        ],
+        "layout": {
+            "hovermode": "closest",
+            "xaxis": {"tickformat": x_format, "title": {"text": x_title}, "showgrid": True, "rangemode": "normal"},
+            "yaxis": {"tickformat": y_format, "title": {"text": y_title}},
+        },
+    }
+
+
+def spans_figure(
+    rows: Sequence[str],
+    marks: Sequence[tuple[str, str, str, Sequence[float | None]]],
+    *,
+    title: str,
+    tick_format: str,
+) -> Figure:
+    """Return a dot plot: one line of marks per row, for each (label, colour role, symbol, values)."""
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": list(values),
+                "y": list(rows),
+                "marker": {"size": 9, "symbol": symbol, "line": {"width": 1.5}},
+                "meta": {"color": color},
+                "hovertemplate": f"%{{y}}<br>%{{fullData.name}} %{{x:{tick_format}}}<extra></extra>",
+            }
+            for label, color, symbol, values in marks
+        ],
+        "layout": {
+            "hovermode": "closest",
+            "xaxis": {"tickformat": tick_format, "title": {"text": title}, "showgrid": True},
+            "yaxis": {"type": "category", "autorange": "reversed", "ticksuffix": " "},
         },
     }
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from quantmill.reports.formats import number, text
+from quantmill.reports.formats import text
 from quantmill.reports.page import FAIL, OK, WARN, Cell, Column, Facts, Folded, Note, Section
 from quantmill.reports.reader import ABSENT_STATUSES, HEALTHY_STATUSES, Reader, by_config
 from quantmill.reports.tables import Field, Row, count, figure, table, words
 
 GOOD_LOADS = ("OK", "UP_TO_DATE", "OK_EMPTY")
-STAGE_LABELS = {
-    "universe_count": "universe",
-    "discovered_count": "discovered",
-    "data_ok_count": "data ok",
-    "scored_count": "scored",
-    "not_vetoed_count": "not vetoed",
-    "cluster_count": "clusters",
-    "winner_count": "winners",
-}
 
 
 def health_section(reader: Reader, section: Section) -> None:
@@ -24,17 +15,26 @@ def health_section(reader: Reader, section: Section) -> None:
     symbols = reader.ask("health")
     bad = [row for row in symbols if row["verdict"] != "OK"]
     section.find_each((WARN, f"{row['verdict']} at the as-of date", row["symbol"]) for row in bad)
-    section.find(OK, f"OK at the as-of date: {len(symbols) - len(bad)} of {len(symbols)} symbols.")
+    section.find(
+        WARN if bad else OK,
+        f"OK at the as-of date: {len(symbols) - len(bad)} of {len(symbols)} symbols.",
+        guard="Data health",
+    )
     bars = sum(row["bar_count"] for row in symbols)
     late = sum(row["late_revision_count"] for row in symbols)
     section.find(
         WARN if late else OK,
         f"Late revisions, received after their session had closed in place of an earlier value: {late:,} of"
         f" {bars:,} accepted bars of the run's span.",
+        guard="Late revisions",
     )
     unresolved = sum(row["open_spike_count"] for row in symbols)
     resolved = sum(row["resolved_spike_count"] for row in symbols)
-    section.find(WARN if unresolved else OK, f"Spikes in that span: {unresolved:,} open, {resolved:,} resolved.")
+    section.find(
+        WARN if unresolved else OK,
+        f"Spikes in that span: {unresolved:,} open, {resolved:,} resolved.",
+        guard="Spikes",
+    )
     section.blocks.append(
         table(
             "health",
@@ -106,39 +106,6 @@ def _loads(reader: Reader, section: Section) -> None:
         )
 
 
-def funnel_section(reader: Reader, section: Section) -> None:
-    """Fill the section on selection: how many atoms each stage left, over the windows."""
-    stages = reader.ask("funnel")
-    for row in reader.ask("scarcity"):
-        where = f"{row['selection_engine']} on {row['window_set']}"
-        if row["scarce_count"]:
-            section.find(WARN, f"Scarce windows of {where}: {row['scarce_count']}.")
-        if row["empty_count"]:
-            section.find(WARN, f"Windows of {where} without a winner, which stay in cash: {row['empty_count']}.")
-    if not section.findings:
-        section.find(OK, "No window is scarce and none is without winners.")
-    section.blocks.append(
-        table(
-            "funnel",
-            stages,
-            [
-                words("Selection", "selection_engine"),
-                words("Windows", "window_set"),
-                Field(Column("Stage"), lambda row: text(STAGE_LABELS[row["stage"]])),
-                count("Least", "least"),
-                Field(
-                    Column("Median", is_number=True),
-                    lambda row: number(row["median"], "tenth" if row["median"] % 1 else "count"),
-                ),
-                count("Most", "most"),
-                count("Windows counted", "window_count"),
-            ],
-            caption="Atoms left after each stage, over the windows. The stage clusters counts clusters, not"
-            " atoms, and is 0 for engines that do not cluster.",
-        )
-    )
-
-
 def solver_section(reader: Reader, section: Section) -> None:
     """Fill the section on allocation: statuses, fallbacks, relaxed caps, attempts and events."""
     labels = reader.labels()
@@ -164,7 +131,15 @@ def solver_section(reader: Reader, section: Section) -> None:
         )
     section.find_each(found)
     relaxed_count = sum(relaxed.values())
-    section.find(WARN if relaxed_count else OK, f"Caps relaxed: {relaxed_count:,}.")
+    section.find(WARN if relaxed_count else OK, f"Caps relaxed: {relaxed_count:,}.", guard="Caps")
+    healthy = sum(row["solver_health"] >= reader.setting("allocation.health_min") for row in rows if _is_solved(row))
+    solved = sum(_is_solved(row) for row in rows)
+    section.find(
+        OK if healthy == solved else WARN,
+        f"Configurations with a solver health of at least {reader.setting('allocation.health_min'):g}: {healthy} of"
+        f" {solved}.",
+        guard="Solver",
+    )
     events = reader.ask("events", required=False)
     section.find(OK, f"Events of allocation and simulation: {sum(row['event_count'] for row in events):,}.")
     section.blocks.append(
@@ -247,6 +222,10 @@ def solver_section(reader: Reader, section: Section) -> None:
         )
 
 
+def _is_solved(row: Row) -> bool:
+    return row["solver_health"] is not None and not row["is_baseline"]
+
+
 def _solve_findings(label: str, config: Row, windows: list[Row]) -> list[tuple[str, str, str]]:
     """Return what of a configuration did not go as planned, as status, what, and whose."""
     is_absent = config["status"] in ABSENT_STATUSES
@@ -275,13 +254,18 @@ def ledger_section(reader: Reader, section: Section) -> None:
     records = reader.ask("ledger")
     chain = reader.ask("chain")[0]
     if chain["head_hash"] == run["chain_head"]:
-        section.find(OK, "The last record is the head that the sealed run names.")
+        section.find(OK, "The last record is the head that the sealed run names.", guard="Ledger chain")
     else:
-        section.find(FAIL, f"The last record is {chain['head_hash']}, the run names {run['chain_head']}.")
+        section.find(
+            FAIL,
+            f"The last record is {chain['head_hash']}, the run names {run['chain_head']}.",
+            guard="Ledger chain",
+        )
     broken, misnumbered = chain["broken_link_count"], chain["misnumbered_count"]
     section.find(
         FAIL if broken or misnumbered else OK,
         f"Records: {chain['record_count']:,}; broken links: {broken}; numbers out of place: {misnumbered}.",
+        guard="Ledger chain",
     )
     section.find(
         OK if chain["intent_count"] == chain["outcome_count"] else WARN,

@@ -1,4 +1,4 @@
-"""What a report page is made of: sections with a computed status, holding tables, tiles and charts."""
+"""What report pages are made of: sections with a computed status, holding tables, tiles and charts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-OK, WARN, FAIL = "OK", "WARN", "FAIL"
-SEVERITY = (OK, WARN, FAIL)
+OK, WARN, FAIL, NA = "OK", "WARN", "FAIL", "N/A"
+# N/A is what a run by its nature has not, so anything that was found out outweighs it.
+SEVERITY = (NA, OK, WARN, FAIL)
 # How many of a group a finding names.
 NAMED = 4
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of a table: what is shown, what it sorts by, and what hovering tells."""
+    """One value of a table: what is shown, what it sorts by, what hovering tells, and where a click leads.
+
+    `href` is relative to the folder of the pages.
+    """
 
     text: str
     sort: str = ""
     title: str = ""
     tone: str = ""
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,10 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: figures by key, of which `first` is drawn; several give a selector with their labels."""
+    """A chart: figures by key, of which `first` is drawn; several give a selector with their labels.
+
+    `choice` names what the selector chooses; `is_log_first` draws the logarithmic axis to begin with.
+    """
 
     id: str
     label: str
@@ -75,6 +83,8 @@ class Chart:
     caption: str = ""
     height: int = 420
     has_log_axis: bool = False
+    is_log_first: bool = False
+    choice: str = "Configuration"
     kind: str = field(default="chart", init=False)
 
 
@@ -110,10 +120,11 @@ Block = Table | Tiles | Chart | Facts | Note | Folded
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about what was checked, and how it came out."""
+    """One sentence about what was checked, and how it came out; `guard` names the promise it belongs to."""
 
     status: str
     text: str
+    guard: str = ""
 
 
 @dataclass
@@ -128,7 +139,7 @@ class Section:
 
     @property
     def status(self) -> str:
-        """OK, WARN or FAIL; a section that found nothing out is FAIL."""
+        """OK, WARN, FAIL or N/A; a section that found nothing out is FAIL."""
         return max((finding.status for finding in self.findings), key=SEVERITY.index, default=FAIL)
 
     @property
@@ -136,9 +147,9 @@ class Section:
         """What is wrong, where the section is FAIL."""
         return [finding.text for finding in self.findings if finding.status == FAIL]
 
-    def find(self, status: str, finding: str) -> None:
+    def find(self, status: str, finding: str, *, guard: str = "") -> None:
         """Keep a finding."""
-        self.findings.append(Finding(status, finding))
+        self.findings.append(Finding(status, finding, guard))
 
     def find_each(self, found: Iterable[tuple[str, str, str]]) -> None:
         """Keep (status, what, of whom) as one finding per status and what, naming the first of whom."""
@@ -148,3 +159,18 @@ class Section:
         for (status, what), named in groups.items():
             more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
             self.find(status, f"{what}: {', '.join(named[:NAMED])}{more}.")
+
+
+@dataclass
+class Page:
+    """One file of the report: what it is about and its sections. Its status is that of its worst section."""
+
+    file: str
+    title: str
+    lead: str
+    sections: list[Section] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """OK, WARN, FAIL or N/A; a page without sections is FAIL."""
+        return max((section.status for section in self.sections), key=SEVERITY.index, default=FAIL)

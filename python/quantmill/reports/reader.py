@@ -30,6 +30,7 @@ class Reader:
 
     def __init__(self, answers: Answers) -> None:
         self.ask = answers
+        self._metrics: dict[tuple[str, str], dict[str, Any]] | None = None
 
     def run(self) -> Row:
         """Return the row of the run."""
@@ -117,6 +118,29 @@ class Reader:
         view = self.view()
         return {row["config_id"]: row for row in self.ask("cells") if all(row[name] == view[name] for name in VIEW)}
 
+    def value(self, config_id: str, metric: str) -> float | None:
+        """Return a metric of the drawn cell of a configuration; None where there is none."""
+        cell = self.drawn_cells().get(config_id)
+        row = self.metrics().get((cell["cell_id"], metric)) if cell else None
+        return row["value"] if row else None
+
+    def ranked(self) -> list[str]:
+        """Return the config_ids of the drawn cells that ended well and are no baselines, highest net Sharpe first."""
+        drawn = self.drawn_cells()
+        found = [
+            (-sharpe, place, row["config_id"])
+            for place, row in enumerate(self.configs())
+            if not row["is_baseline"]
+            and row["config_id"] in drawn
+            and drawn[row["config_id"]]["status"] == "ok"
+            and (sharpe := self.value(row["config_id"], "sharpe")) is not None
+        ]
+        return [config_id for _, _, config_id in sorted(found)]
+
+    def config(self, config_id: str) -> dict[str, Any]:
+        """Return one configuration."""
+        return next(row for row in self.configs() if row["config_id"] == config_id)
+
     def baselines_of(self, config: Row) -> list[dict[str, Any]]:
         """Return the baselines of the same selection engine, windows and rebalance mode, market first."""
         order = list(BASELINE_MEANING)
@@ -150,21 +174,31 @@ class Reader:
                 )
         return found
 
-    def styles(self) -> dict[str, charts.Line]:
-        """Return how each configuration is drawn, the headline first and the baselines last."""
+    def styles(self, only: Sequence[str] | None = None) -> dict[str, charts.Line]:
+        """Return how each configuration is drawn, the headline first and the baselines last.
+
+        With `only` those configurations alone share the colours.
+        """
         labels = self.labels()
         try:
             headline = self.headline()["config_id"]
         except MissingData:
             headline = None  # its own section says so; the lines are drawn all the same
         return charts.line_styles(
-            [(row["config_id"], labels[row["config_id"]], row["is_baseline"]) for row in self.configs()],
+            [
+                (row["config_id"], labels[row["config_id"]], row["is_baseline"])
+                for row in self.configs()
+                if only is None or row["config_id"] in only
+            ],
             headline,
         )
 
     def metrics(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Return the metric rows by cell_id and metric."""
-        return {(row["cell_id"], row["metric"]): row for row in self.ask("metrics")}
+        rows = self.ask("metrics")
+        if self._metrics is None:
+            self._metrics = {(row["cell_id"], row["metric"]): row for row in rows}
+        return self._metrics
 
 
 def cost_sentence(name: str, model: Mapping[str, float] | None) -> str:

@@ -1,4 +1,4 @@
-"""The sections that show what a run came to: figures, paths, metrics, weights, windows."""
+"""The sections that show what a run came to: the run itself, its key figures, paths and metrics."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ from quantmill.reports.reader import (
     HEALTHY_STATUSES,
     VARYING,
     Reader,
-    by_config,
     view_sentence,
 )
-from quantmill.reports.tables import Field, Row, count, figure, table, words
+from quantmill.reports.tables import Row, figure, table, words
 
 TOLERANCE = 1e-9
+# The configurations beside the headline that one chart can hold and a reader can tell apart.
+MOST_LINES = 5
 
 BASIS_MEANING = {
     "static": "today's list of symbols is applied to all of history. Names that failed, were delisted or"
@@ -65,16 +66,18 @@ def run_section(reader: Reader, section: Section) -> None:
     run = reader.run()
     settings = reader.settings()
     if run["status"] == "sealed":
-        section.find(OK, "The run is sealed: its ledger is closed and its tables are hashed.")
+        section.find(OK, "The run is sealed: its ledger is closed and its tables are hashed.", guard="Sealed run")
     else:
-        section.find(WARN, f"The run is {run['status']}, not sealed: its numbers may still change.")
+        section.find(WARN, f"The run is {run['status']}, not sealed: its numbers may still change.", guard="Sealed run")
     basis = run["universe_basis"]
     section.find(
         OK if basis == "pit" else WARN,
         "The universe is point-in-time."
         if basis == "pit"
         else f"The universe is {basis}, so absolute figures cannot be taken as they stand.",
+        guard="Universe",
     )
+    _find_foresight(reader, section)
     changed = [
         f"{row['key']} = {row['value']}"
         for row in reader.ask("settings")
@@ -118,6 +121,18 @@ def run_section(reader: Reader, section: Section) -> None:
     )
     if run["label"]:
         section.blocks.append(Note(run["label"], lead="Label:"))
+
+
+def _find_foresight(reader: Reader, section: Section) -> None:
+    found = reader.ask("foresight")[0]
+    wrong = found["trained_later_count"] + found["tested_earlier_count"] + found["other_close_count"]
+    section.find(
+        FAIL if wrong else OK,
+        f"Windows: {found['window_count']}; trained on sessions after their decision:"
+        f" {found['trained_later_count']}; tested on sessions up to it: {found['tested_earlier_count']}; decided"
+        f" at another time than the close of the calendar: {found['other_close_count']}.",
+        guard="No foresight",
+    )
 
 
 def key_figures_section(reader: Reader, section: Section) -> None:
@@ -174,15 +189,24 @@ def key_figures_section(reader: Reader, section: Section) -> None:
 
 
 def nav_section(reader: Reader, section: Section) -> None:
-    """Fill the section with the paths of all configurations, net of costs."""
-    paths, styles = reader.paths(), reader.styles()
-    _find_undrawn(reader, section, paths)
+    """Fill the section with the paths of the headline, the best configurations and the baselines, net of costs."""
+    all_paths = reader.paths()
+    _find_undrawn(reader, section, all_paths)
+    paths, styles = _shown(reader, all_paths)
     growth = reader.ask("growth")
     worst = max(abs(row["compounded_growth"] / row["nav_growth"] - 1) if row["nav_growth"] else 0.0 for row in growth)
     section.find(
         OK if worst <= TOLERANCE else FAIL,
         f"Compounding the net returns gives the growth of the NAV in all {len(growth)} cells; the largest"
         f" difference is {_size(worst)}.",
+        guard="NAV",
+    )
+    identity = reader.ask("net_identity")[0]
+    section.find(
+        OK if identity["largest_difference"] <= TOLERANCE else FAIL,
+        f"Gross return less costs and borrow is the net return on all {identity['session_count']:,} sessions of"
+        f" all cells; the largest difference is {_size(identity['largest_difference'])}.",
+        guard="Costs",
     )
     for overlap in _overlaps(paths, styles):
         section.find(OK, overlap)
@@ -194,15 +218,16 @@ def nav_section(reader: Reader, section: Section) -> None:
             first="all",
             has_log_axis=True,
             height=460,
-            caption=f"{_span(paths)} Drawn: {view_sentence(reader)}.",
+            caption=f"{_span(paths)} Drawn: {_shown_sentence(all_paths, paths)}, {view_sentence(reader)}.",
         )
     )
 
 
 def drawdown_section(reader: Reader, section: Section) -> None:
     """Fill the section with the distance of each path from its last peak."""
-    paths, styles = reader.paths(), reader.styles()
-    _find_undrawn(reader, section, paths)
+    all_paths = reader.paths()
+    _find_undrawn(reader, section, all_paths)
+    paths, styles = _shown(reader, all_paths)
     section.blocks.append(
         Chart(
             id="drawdown",
@@ -210,16 +235,16 @@ def drawdown_section(reader: Reader, section: Section) -> None:
             figures={"all": charts.paths_figure(paths, styles, "drawdown")},
             first="all",
             height=340,
-            caption="The NAV at the start counts as a peak. " + _span(paths),
+            caption=f"The NAV at the start counts as a peak. {_span(paths)} Drawn: {_shown_sentence(all_paths, paths)}.",
         )
     )
     deepest = [
         {
-            "label": styles[config_id].label,
-            **min(paths[config_id], key=lambda row: (row["drawdown"], row["session_date"])),
+            "label": style.label,
+            **min(all_paths[config_id], key=lambda row: (row["drawdown"], row["session_date"])),
         }
-        for config_id in styles
-        if config_id in paths
+        for config_id, style in reader.styles().items()
+        if config_id in all_paths
     ]
     fall = number(deepest[0]["drawdown"], "percent").text
     section.find(OK, f"{deepest[0]['label']} fell deepest on {deepest[0]['session_date']}: {fall}.")
@@ -233,8 +258,30 @@ def drawdown_section(reader: Reader, section: Section) -> None:
                 words("On", "session_date"),
             ],
             is_sortable=True,
+            is_tall=len(deepest) > 16,
         )
     )
+
+
+def _shown(
+    reader: Reader, paths: Mapping[str, list[dict[str, Any]]]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, charts.Line]]:
+    """Return the paths that a chart can hold and their styles: the headline, the best ones, the baselines."""
+    styles = reader.styles()
+    kept = [config_id for config_id, style in styles.items() if style.is_headline]
+    kept += [config_id for config_id in reader.ranked()[:MOST_LINES] if config_id not in kept]
+    try:
+        kept += [row["config_id"] for row in reader.baselines_of(reader.headline())]
+    except MissingData:
+        kept += [row["config_id"] for row in reader.configs() if row["is_baseline"]]
+    shown = {config_id: paths[config_id] for config_id in styles if config_id in kept and config_id in paths}
+    return shown, reader.styles(only=list(shown))
+
+
+def _shown_sentence(paths: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
+    if len(shown) == len(paths):
+        return "all configurations"
+    return f"the headline, the {MOST_LINES} configurations with the highest net Sharpe and the headline's baselines"
 
 
 def _find_undrawn(reader: Reader, section: Section, paths: Mapping[str, Any]) -> None:
@@ -341,135 +388,5 @@ def _compare_with_paths(reader: Reader, section: Section, metrics: Mapping[tuple
         OK if worst <= TOLERANCE else FAIL,
         f"The last NAV and the deepest fall of the drawn paths are those of the table: {compared} pairs"
         f" compared, the largest difference is {_size(worst)}.",
+        guard="Metrics",
     )
-
-
-def weights_section(reader: Reader, section: Section) -> None:
-    """Fill the section with the target book of each configuration at each decision."""
-    labels = reader.labels()
-    windows = by_config(reader.ask("allocations"))
-    weights = reader.ask("weights")
-    held = by_config(weights)
-    totals: dict[tuple[str, int], float] = {}
-    for row in weights:
-        key = row["config_id"], row["window_index"]
-        totals[key] = totals.get(key, 0.0) + row["net_weight"]
-    worst = max(
-        abs(totals.get((config_id, row["window_index"]), 0.0) + row["cash"] - 1)
-        for config_id, rows in windows.items()
-        for row in rows
-    )
-    books = sum(len(rows) for rows in windows.values())
-    section.find(
-        OK if worst <= TOLERANCE else FAIL,
-        f"Weights and cash add up to one in all {books:,} books; the largest difference is {_size(worst)}.",
-    )
-    first = reader.headline()["config_id"]
-    if first not in windows:
-        raise MissingData(f"the headline {labels[first]} has no allocations")
-    order = charts.weight_order(weights, first)
-    figures = {
-        row["config_id"]: charts.weights_figure(windows[row["config_id"]], held.get(row["config_id"], []), order)
-        for row in reader.configs()
-        if row["config_id"] in windows
-    }
-    section.find_each(
-        (WARN, "no allocations", labels[row["config_id"]])
-        for row in reader.configs()
-        if row["config_id"] not in windows and row["status"] not in ABSENT_STATUSES
-    )
-    section.blocks.append(
-        Chart(
-            id="weights",
-            label="Target weights by decision",
-            figures={first: figures.pop(first), **figures},
-            first=first,
-            labels={
-                config_id: labels[config_id] + (" (headline)" if config_id == first else "")
-                for config_id in [first, *figures]
-            },
-            height=480,
-            caption="The book each decision asks for, from its close to the next decision. Between decisions"
-            " the weights drift with prices. Symbols are ordered by their weight in the headline.",
-        )
-    )
-
-
-def windows_section(reader: Reader, section: Section) -> None:
-    """Fill the section with each window of the headline configuration."""
-    headline = reader.headline()
-    label = reader.labels()[headline["config_id"]]
-    drawn = reader.drawn_cells()
-    if headline["config_id"] not in drawn:
-        raise MissingData(f"the headline {label} has no cell: {view_sentence(reader)}")
-    market = next((row for row in reader.baselines_of(headline) if row["risk_profile"] == "market"), None)
-    market_cell = drawn.get(market["config_id"]) if market else None
-    windows = reader.ask(
-        "windows",
-        {
-            "config_id": headline["config_id"],
-            "cell_id": drawn[headline["config_id"]]["cell_id"],
-            "market_cell_id": market_cell["cell_id"] if market_cell else None,
-            "window_set": headline["window_set"],
-            "selection_engine": headline["selection_engine"],
-        },
-    )
-    unmeasured = [row["window_index"] for row in windows if row["period_return"] is None]
-    unhealthy = [row for row in windows if row["status"] not in HEALTHY_STATUSES]
-    if unmeasured:
-        section.find(
-            WARN,
-            f"Without a return: {len(unmeasured)} of {len(windows)} windows, the first is {unmeasured[0]}.",
-        )
-    if unhealthy:
-        example = unhealthy[0]
-        section.find(
-            WARN,
-            f"Not solved as asked: {len(unhealthy)} of {len(windows)} windows; window"
-            f" {example['window_index']} is {example['status'] or 'without an allocation'}:"
-            f" {example['fallback_reason'] or 'no reason given'}.",
-        )
-    section.find(
-        OK,
-        f"{len(windows)} windows of {label}. Averages over windows are no headline; each row stands alone.",
-    )
-    section.blocks.append(
-        Chart(
-            id="windows",
-            label=f"Net return of each window, {label}",
-            figures={"all": charts.windows_figure(windows, label, "market" if market_cell else None)},
-            first="all",
-            height=320,
-            caption="Placed at the decision date. Not annualised.",
-        )
-    )
-    section.blocks.append(
-        table(
-            "windows",
-            windows,
-            [
-                count("Window", "window_index"),
-                words("Decision", "decision_date"),
-                Field(Column("Tested"), _tested),
-                figure("Return", "period_return", "fine"),
-                figure("Market", "market_return", "fine", reason="the run has no market baseline here"),
-                figure("Max drawdown", "max_drawdown", "fine"),
-                figure("Turnover", "turnover", "percent"),
-                words(
-                    "Solver",
-                    "status",
-                    tone=lambda row: "" if row["status"] in HEALTHY_STATUSES else "warn",
-                    hint="fallback_reason",
-                ),
-                count("Winners", "winner_count"),
-                figure("Cash", "cash", "percent"),
-                words("Regime (declared)" if reader.setting("regime.basis") == "declared" else "Regime", "regime"),
-            ],
-            is_sortable=True,
-            is_tall=True,
-        )
-    )
-
-
-def _tested(row: Row) -> Cell:
-    return Cell(f"{row['test_start_date']} to {row['test_end_date']}", sort=str(row["test_start_date"]))

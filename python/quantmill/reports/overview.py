@@ -1,0 +1,197 @@
+"""The sections of the first page that gather what all pages found: guards, warnings, the best, where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from quantmill.reports.formats import MAIN_METRICS, metric_cell, metric_column, text
+from quantmill.reports.page import FAIL, NA, OK, SEVERITY, WARN, Cell, Column, Finding, Page, Section, Table
+from quantmill.reports.queries import LATER_TABLES
+from quantmill.reports.reader import Reader, view_sentence
+
+Fill = Callable[[Reader, Section], None]
+TOP = 5
+
+# What a run promises, in reading order. The status of each is that of the findings which carry its name.
+GUARDS = {
+    "Sealed run": "the ledger is closed and the tables are hashed",
+    "Ledger chain": "every record names the one before it, and the last is the one the run names",
+    "No foresight": "a decision rests on sessions up to its close and is tested on later ones",
+    "Universe": "candidates are those that were listed at each decision",
+    "Quality rules": "the expectations of the data hold",
+    "Data health": "every symbol of the run is complete and fresh at the as-of date",
+    "Late revisions": "no value was replaced after its session had closed",
+    "Spikes": "every suspicious jump of the run's span is resolved",
+    "Winners": "no window is scarce or without a winner",
+    "Solver": "weights come from the optimiser that was asked, not from a fallback",
+    "Caps": "no cap was relaxed to find weights",
+    "Weights": "weights and cash of each book add up to one",
+    "Costs": "gross return, costs and borrow make the net return",
+    "NAV": "net returns compound to the worth of the book",
+    "Metrics": "published metrics are those of the drawn paths",
+    "Contributions": "what each symbol added, less costs, is the return of the book",
+    "Common dates": "all cells are measured on the same sessions",
+    "Gates": "configurations pass the gates of the tier",
+}
+TONES = {OK: "good", WARN: "warn", FAIL: "fail", NA: "missing"}
+# What else a run leaves behind, relative to the folder of the pages, and what it is.
+FILES_BESIDE = (
+    ("../../warehouse.duckdb", "warehouse.duckdb", "the published snapshot: every table behind these pages"),
+    ("../../runs/{run_id}/audit.jsonl", "runs/{run_id}/audit.jsonl", "the ledger, byte for byte as it was sealed"),
+)
+
+
+def guards_of(pages: Sequence[Page]) -> Fill:
+    """Return what fills the section on guards from the findings of `pages`."""
+
+    def fill(reader: Reader, section: Section) -> None:
+        reader.run()
+        found: dict[str, list[tuple[Page, Section, Finding]]] = {name: [] for name in GUARDS}
+        for page in pages:
+            for one in page.sections:
+                for finding in one.findings:
+                    if finding.guard:
+                        found[finding.guard].append((page, one, finding))
+        rows = []
+        counts = dict.fromkeys(reversed(SEVERITY), 0)
+        for name, findings in found.items():
+            # of several the worst, of these the first
+            ranked = sorted(findings, key=lambda entry: -SEVERITY.index(entry[2].status))
+            page, one, finding = ranked[0] if ranked else (None, None, Finding(NA, "Nothing could be found out."))
+            counts[finding.status] += 1
+            where = Cell(f"{page.title}: {one.title}", href=f"{page.file}#{one.id}") if page and one else text("")
+            rows.append(
+                [
+                    Cell(name, sort=name, title=GUARDS[name], tone="strong"),
+                    Cell(finding.status, sort=finding.status, tone=TONES[finding.status]),
+                    Cell(GUARDS[name], tone="wide"),
+                    Cell(finding.text, tone="wide"),
+                    where,
+                ]
+            )
+        counted = ", ".join(f"{status} {number}" for status, number in counts.items() if number)
+        worst = max((status for status, number in counts.items() if number), key=SEVERITY.index)
+        section.find(worst, f"{len(rows)} guards: {counted}.")
+        columns = [Column("Guard"), Column("Status"), Column("Holds where"), Column("Found"), Column("Seen in")]
+        section.blocks.append(
+            Table(
+                "guards", columns, rows, caption="Each status is computed from the tables of this run as it is shown."
+            )
+        )
+
+    return fill
+
+
+def warnings_of(pages: Sequence[Page]) -> Fill:
+    """Return what fills the section on warnings with every finding of `pages` that is not OK."""
+
+    def fill(reader: Reader, section: Section) -> None:
+        reader.run()
+        rows = []
+        seen: set[tuple[str, str]] = set()
+        for page in pages:
+            for one in page.sections:
+                for finding in one.findings:
+                    # both tearsheets may say the same of the same configuration
+                    if finding.status == OK or (one.id, finding.text) in seen:
+                        continue
+                    seen.add((one.id, finding.text))
+                    rows.append(
+                        [
+                            Cell(finding.status, sort=str(SEVERITY.index(finding.status)), tone=TONES[finding.status]),
+                            Cell(f"{page.title}: {one.title}", sort=one.title, href=f"{page.file}#{one.id}"),
+                            Cell(finding.text, sort=finding.text, tone="wide"),
+                        ]
+                    )
+        rows.sort(key=lambda row: -SEVERITY.index(row[0].text))
+        worst = max((row[0].text for row in rows), key=SEVERITY.index, default=OK)
+        section.find(worst, f"Findings on these pages that are not OK: {len(rows)}.")
+        if rows:
+            section.blocks.append(
+                Table(
+                    "warnings",
+                    [Column("Status"), Column("Where"), Column("What")],
+                    rows,
+                    is_sortable=True,
+                    is_tall=len(rows) > 14,
+                )
+            )
+
+    return fill
+
+
+def artifacts_of(pages: Sequence[Page]) -> Fill:
+    """Return what fills the section that tells where everything of the run is."""
+
+    def fill(reader: Reader, section: Section) -> None:
+        run_id = reader.run()["run_id"]
+        there = reader.ask.tables
+        absent = sorted(LATER_TABLES - there)
+        section.find(OK, f"{len(pages)} pages, {len(FILES_BESIDE)} files.")
+        if absent:
+            section.find(NA, f"Tables that the snapshot does not have: {', '.join(absent)}.")
+        rows = [
+            [Cell(page.file, href=page.file), Cell(page.lead, tone="wide"), Cell(page.status, tone=TONES[page.status])]
+            for page in pages
+        ]
+        rows += [
+            [Cell(label.format(run_id=run_id), href=path.format(run_id=run_id)), Cell(what, tone="wide"), text("")]
+            for path, label, what in FILES_BESIDE
+        ]
+        section.blocks.append(Table("artifacts", [Column("File"), Column("What it is"), Column("Status")], rows))
+
+    return fill
+
+
+def top_section(reader: Reader, section: Section) -> None:
+    """Fill the section with the configurations of the highest net Sharpe, the headline and its baselines."""
+    ranked, labels, metrics, drawn = reader.ranked(), reader.labels(), reader.metrics(), reader.drawn_cells()
+    headline = reader.headline()
+    if not ranked:
+        section.find(FAIL, f"No configuration has a Sharpe: {view_sentence(reader)}.")
+        return
+    place = {config_id: number + 1 for number, config_id in enumerate(ranked)}
+    own = place.get(headline["config_id"])
+    section.find(
+        OK if own else WARN,
+        f"The headline {labels[headline['config_id']]} is number {own} of {len(ranked)} by net Sharpe."
+        if own
+        else f"The headline {labels[headline['config_id']]} is not ranked: its cell has no Sharpe.",
+    )
+    if headline["config_id"] != ranked[0]:
+        section.find(
+            OK,
+            f"The best, {labels[ranked[0]]}, is picked after the fact: of {len(ranked)} configurations one is"
+            " highest by luck alone.",
+        )
+    shown = ranked[:TOP]
+    shown += [headline["config_id"]] * (headline["config_id"] not in shown and headline["config_id"] in drawn)
+    shown += [row["config_id"] for row in reader.baselines_of(headline) if row["config_id"] in drawn]
+    rows = []
+    for config_id in shown:
+        config = reader.config(config_id)
+        is_headline = config_id == headline["config_id"]
+        page = "tearsheet_headline.html" if is_headline else "tearsheet_best.html" if config_id == ranked[0] else ""
+        line = [
+            Cell(
+                labels[config_id] + (" (headline)" if is_headline else ""),
+                sort=labels[config_id],
+                tone="quiet" if config["is_baseline"] else "strong" if is_headline else "",
+                href=page,
+            ),
+            text(place.get(config_id)),
+        ]
+        line += [metric_cell(metrics.get((drawn[config_id]["cell_id"], name)), name) for name in MAIN_METRICS]
+        rows.append(line)
+    columns = [Column("Configuration"), Column("Place", is_number=True)]
+    columns += [metric_column(name, is_extra=False) for name in MAIN_METRICS]
+    section.blocks.append(
+        Table(
+            "top",
+            columns,
+            rows,
+            is_sortable=True,
+            caption=f"Net of costs: {view_sentence(reader)}. Baselines are never ranked. All cells stand in the"
+            " comparison.",
+        )
+    )
