@@ -1,6 +1,7 @@
--- What did minimum variance hold after its last decision, and how did each weight come about?
+-- What did the headline hold after its last decision, and how did each weight come about?
 select
     weights.symbol,
+    winners.rank,
     weights.cluster_id as cluster,
     round(100 * weights.cluster_weight, 2) as cluster_percent,
     round(100 * weights.share_in_cluster, 2) as share_percent,
@@ -9,9 +10,18 @@ from selection.runs_latest as latest
 inner join tournaments.configs as configs on latest.run_id = configs.run_id
 inner join tournaments.atom_weights as weights
     on configs.run_id = weights.run_id and configs.config_id = weights.config_id
+inner join selection.winners as winners
+    on
+        weights.run_id = winners.run_id
+        and configs.selection_engine = winners.selection_engine
+        and weights.window_set = winners.window_set
+        and weights.window_index = winners.window_index
+        and weights.atom_id = winners.atom_id
 where
-    latest.profile = 'sample' and configs.risk_profile = 'min_variance' and configs.rebalance_mode = 'window'
-qualify
-    weights.window_index = max(weights.window_index) over ()
-    and weights.weight > 0.005
+    latest.profile = 'sample'
+    and configs.selection_engine = 'v3.2'
+    and configs.rebalance_mode = 'window'
+    and configs.engine = 'custom'
+    and configs.risk_profile = 'hrp'
+qualify weights.window_index = max(weights.window_index) over ()
 order by weights.weight desc, weights.symbol asc

@@ -14,25 +14,31 @@ from quantmill.manifest.home import Home
 from support import ROOT
 
 BLOCK = re.compile(
-    r"\*\*\d\. (?P<question>[^\n]+)\*\*\n\n```sql\n(?P<query>.+?)\n```\n\n(?P<answer>(?:\|[^\n]*\n?)+)", re.S
+    r"\*\*\d+\. (?P<question>[^\n]+)\*\*\n\n```sql\n(?P<query>.+?)\n```\n\n(?P<answer>(?:\|[^\n]*\n?)+)", re.S
 )
-EXAMPLES = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+FIVE = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+TEN = BLOCK.findall((ROOT / "docs" / "questions.md").read_text(encoding="utf-8"))
+EXAMPLES = FIVE + TEN
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 
 
-def test_the_readme_has_five_questions() -> None:
-    assert len(EXAMPLES) == 5
+def test_the_readme_has_five_questions_and_the_page_of_questions_ten() -> None:
+    assert (len(FIVE), len(TEN)) == (5, 10)
+
+
+def test_every_analysis_is_shown_with_its_answer() -> None:
+    assert len(list((ROOT / "analyses").glob("*.sql"))) == len(EXAMPLES)
 
 
 @pytest.mark.parametrize(("question", "query", "shown"), EXAMPLES, ids=[example[0][:40] for example in EXAMPLES])
-def test_a_question_of_the_readme_has_the_answer_it_shows(
+def test_a_question_has_the_answer_that_its_page_shows(
     question: str, query: str, shown: str, sample_home: Home
 ) -> None:
     assert answer(sample_home, query, "table").strip() == shown.strip()
 
 
 @pytest.mark.parametrize(("question", "query"), [example[:2] for example in EXAMPLES], ids=lambda text: text[:40])
-def test_a_question_of_the_readme_is_a_file_in_analyses(question: str, query: str) -> None:
+def test_a_question_is_a_file_in_analyses(question: str, query: str) -> None:
     files = {path.read_text(encoding="utf-8").strip() for path in (ROOT / "analyses").glob("*.sql")}
     assert f"-- {question}\n{query}" in files
 
