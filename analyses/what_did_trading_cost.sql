@@ -10,7 +10,8 @@ inner join tournaments.cells as cells on latest.run_id = cells.run_id
 inner join tournaments.trades as trades on cells.run_id = trades.run_id and cells.cell_id = trades.cell_id
 left join tournaments.cell_metrics as metrics
     on cells.run_id = metrics.run_id and cells.cell_id = metrics.cell_id and metrics.metric = 'cost_drag'
-where latest.profile = 'sample' and cells.cost_model = 'std_6bp' and cells.rebalance_mode = 'window'
+where
+    latest.profile = 'sample' and cells.cost_model = 'std_6bp' and cells.rebalance_mode = 'window'
     and cells.selection_engine = 'v3.2'
     and cells.engine in ('custom', 'market')
 group by portfolio

@@ -7,12 +7,14 @@ select
     round(max(ann_turnover) filter (where rebalance_mode = 'daily'), 2) as turnover_daily,
     round(10000 * max(cost_drag) filter (where rebalance_mode = 'window'), 1) as cost_bps_drifting,
     round(10000 * max(cost_drag) filter (where rebalance_mode = 'daily'), 1) as cost_bps_daily
-from selection.runs_latest as latest
-inner join tournaments.scoreboard as scoreboard on latest.run_id = scoreboard.run_id
+from tournaments.scoreboard
 where
-    latest.profile = 'sample'
-    and scoreboard.selection_engine = 'v3.2'
-    and scoreboard.engine = 'custom'
-    and scoreboard.cost_model = 'std_6bp'
+    run_id in (
+        select latest.run_id from selection.runs_latest as latest
+        where latest.profile = 'sample'
+    )
+    and selection_engine = 'v3.2'
+    and engine = 'custom'
+    and cost_model = 'std_6bp'
 group by risk_profile
 order by risk_profile

@@ -13,4 +13,4 @@ from selection.runs_latest as latest
 inner join selection.decisions as decisions on latest.run_id = decisions.run_id
 where latest.profile = 'sample' and decisions.selection_engine = 'v3.2'
 qualify decisions.window_index = max(decisions.window_index) over ()
-order by decisions.outcome desc, decisions.score_rank nulls last, decisions.symbol
+order by decisions.outcome desc, decisions.score_rank asc nulls last, decisions.symbol asc
