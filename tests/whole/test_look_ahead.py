@@ -105,6 +105,12 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
         "returns": "select symbol, session_date, simple_return from features.daily_returns where session_date <= ?",
         "health": "select symbol, as_of_date, verdict, reasons from features.symbol_health where as_of_date <= ?",
         "gaps": "select symbol, session_date, run_length, is_excused from features.bar_gaps where session_date <= ?",
+        "factors": "select * from features.factor_history where session_date <= ?",
+        "regimes": "select * from features.market_regimes where session_date <= ?",
+        "window regimes": """
+            select window_set, window_index, regime, regime_score, quadrant, regime_date
+            from selection.windows where decision_date <= ?
+        """,
         "spikes": "select symbol, session_date, code, value from features.bar_spikes where session_date <= ?",
     }
     for name, query in queries.items():
@@ -117,7 +123,7 @@ def compare(whole: Home, other: Home, cut: date, *, last_window: int, last_day: 
     expected = dict(decided(whole, cut))
     for name, rows in decided(other, cut):
         known = expected[name]
-        if name in ("weights", "targets", "decisions"):
+        if name in ("weights", "targets", "decisions", "window regimes"):
             known = {row for row in known if row[1] <= last_window}
         if name == "weights":
             compared = len(rows)

@@ -92,7 +92,7 @@ attendance as (
         min(sessions.session_date) filter (where sessions.session_date > pairs.end_date) as tested_from_date
     from pairs
     inner join sessions
-        on pairs.symbol = sessions.symbol and sessions.session_date between pairs.start_date and pairs.end_date + 30
+        on pairs.symbol = sessions.symbol and pairs.start_date <= sessions.session_date
     where pairs.untested_reason is null
     group by pairs.symbol, pairs.event_id
 
@@ -107,7 +107,7 @@ volumes as (
         bars.volume,
         bars.session_date >= pairs.start_date as is_in_event
     from pairs
-    inner join bars on pairs.symbol = bars.symbol and bars.session_date <= pairs.end_date
+    inner join bars on pairs.symbol = bars.symbol and pairs.end_date >= bars.session_date
     where pairs.untested_reason is null
     qualify
         is_in_event

@@ -1,4 +1,4 @@
-"""The factors written a second time, window by window in plain Python and numpy, as far from the kernels as they can be."""
+"""The factors written a second time, window by window in plain Python and numpy, unlike the kernels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ def short(returns: Floats) -> Floats:
 
 def skew(returns: Floats) -> float:
     d = returns - returns.mean()
+    if np.ptp(returns) == 0:
+        return math.nan
     return float((d**3).mean() / (d**2).mean() ** 1.5)
 
 
 def excess_kurtosis(returns: Floats) -> float:
     d = returns - returns.mean()
+    if np.ptp(returns) == 0:
+        return math.nan
     return float((d**4).mean() / (d**2).mean() ** 2 - 3)
 
 
@@ -83,8 +87,13 @@ def hurst(returns: Floats) -> float:
 
 
 def absolute_autocorrelation(returns: Floats) -> float:
-    d = np.abs(returns) - np.abs(returns).mean()
-    return max(0.0, float((d[1:] * d[:-1]).sum() / (d**2).sum())) if len(returns) > 2 else math.nan
+    sizes = np.abs(returns)
+    if len(sizes) < 3:
+        return math.nan
+    if np.ptp(sizes) == 0:
+        return 0.0
+    d = sizes - sizes.mean()
+    return max(0.0, float((d[1:] * d[:-1]).sum() / (d**2).sum()))
 
 
 FACTORS: dict[str, tuple[int, Callable[[Floats], float]]] = {

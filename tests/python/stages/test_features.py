@@ -88,7 +88,9 @@ def test_prices_of_two_adjustments_are_never_compared() -> None:
 
 def test_a_class_has_a_regime_on_each_session_with_five_members() -> None:
     rows = members("crypto", 6, 70) + members("equity", 4, 70) + members("etf", 5, 30)
-    table = pa.Table.from_pylist([row for row in rows if row["symbol"] != "X:5" or row["session_date"] > days(10)[-1]], SCHEMA)
+    table = pa.Table.from_pylist(
+        [row for row in rows if row["symbol"] != "X:5" or row["session_date"] > days(10)[-1]], SCHEMA
+    )
     found = regime_table(table).to_pylist()
     assert {row["asset_class"] for row in found} == {"crypto", "etf"}
     crypto = [row for row in found if row["asset_class"] == "crypto"]
@@ -99,7 +101,11 @@ def test_a_class_has_a_regime_on_each_session_with_five_members() -> None:
     assert {row["weighting"] for row in found} == {"equal"}
     expected = np.mean([row["simple_return"] for row in rows[-5:]])
     assert found[-1]["proxy_return"] == pytest.approx(expected)
-    assert (crypto[18]["label"], crypto[18]["quadrant"], crypto[18]["volatility_ratio"]) == ("NORMAL", "STAGNATION", None)
+    assert (crypto[18]["label"], crypto[18]["quadrant"], crypto[18]["volatility_ratio"]) == (
+        "NORMAL",
+        "STAGNATION",
+        None,
+    )
     assert crypto[19]["volatility_ratio"] is not None
 
 
@@ -113,3 +119,4 @@ def test_no_class_with_five_members_has_no_regimes() -> None:
         found = regime_table(pa.Table.from_pylist(rows, SCHEMA))
         assert found.num_rows == 0
         assert "label" in found.column_names
+        assert not [field.name for field in found.schema if pa.types.is_null(field.type)]
