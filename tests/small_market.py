@@ -1,4 +1,4 @@
-"""A small market in DuckDB: a few symbols, two calendars, 790 days, in tables with the columns of the real contracts."""
+"""A small market in DuckDB: a few symbols, two calendars, 790 days, in tables that have the contracts' columns."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from quantmill.manifest.home import Home, writer_lock
 from quantmill.manifest.settings import Settings
 from quantmill.snapshot import read_snapshot
 from quantmill.stages.context import code_hash, ledger_path
+from quantmill.stages.gating import find_judgement
 from quantmill.stages.opening import sha256
 
 # How the refusal of the quality gate begins in dbt's message.
@@ -40,7 +41,7 @@ class Sealed:
 def find_sealed(home: Home, settings: Settings) -> Sealed | None:
     """Return a published, sealed run of these settings and this code that was verified on the newest landed data.
 
-    None where there is none: then it has to be built. So it is, with a word about it, where the published snapshot
+    None where there is none, or where the rules of the quality gate have changed since: then it has to be built. So it is, with a word about it, where the published snapshot
     does not open or is of another version, and where a ledger file is missing, fails its verification or ends
     elsewhere than the snapshot says. Raises `WarehouseError` where the workbench does not open.
     """
@@ -61,6 +62,9 @@ def find_sealed(home: Home, settings: Settings) -> Sealed | None:
             ) from None
     try:
         with read_snapshot(home) as connection:
+            # a rule that is new or changed has to be judged, whatever else stayed the same
+            if not find_judgement(connection, home, settings).is_known:
+                return None
             found = connection.execute(
                 """
                 select run_id, chain_head from selection.runs

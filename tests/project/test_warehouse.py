@@ -35,6 +35,9 @@ MODELLED = {
     "features.bar_gaps": "symbol session_date run_length is_excused",
     "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved",
     "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions last_session_date",
+    "features.quality_results": "snapshot_id profile suite expectation is_success observed_value unexpected_count "
+    "judged_at_utc judgement_id severity status error rule_digest duration_seconds",
+    "features.quality_failures": "snapshot_id suite expectation symbol session_date detail judgement_id rank",
     "selection.runs": "run_id profile label as_of_date status snapshot_id settings_hash code_version "
     "universe_basis settings",
     "selection.run_settings": "run_id key value source_layer",
