@@ -41,9 +41,10 @@ class Sealed:
 def find_sealed(home: Home, settings: Settings) -> Sealed | None:
     """Return a published, sealed run of these settings and this code that was verified on the newest landed data.
 
-    None where there is none, or where the rules of the quality gate have changed since: then it has to be built. So it is, with a word about it, where the published snapshot
-    does not open or is of another version, and where a ledger file is missing, fails its verification or ends
-    elsewhere than the snapshot says. Raises `WarehouseError` where the workbench does not open.
+    None where there is none, or where the rules of the quality gate have changed since: then it has to be built. So it
+    is, with a word about it, where the published snapshot does not open or is of another version, and where a ledger
+    file is missing, fails its verification or ends elsewhere than the snapshot says. Raises `WarehouseError` where the
+    workbench does not open.
     """
     if not (home.snapshot.is_file() and home.workbench.is_file()):
         return None
