@@ -12,7 +12,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup run test test-fast lint bench build docs lock rebuild report ledger-verify sql publish
+.PHONY: help setup run test test-fast lint bench build docs lock rebuild report quality ledger-verify sql publish
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -58,6 +58,9 @@ build: setup ## build a profile: make build PROFILE=sample
 
 report: setup ## write the report of a run: make report [PROFILE=] [RUN=]
 	@$(BIN)/python -m quantmill report --profile $(PROFILE) $(if $(RUN),--run $(RUN))
+
+quality: setup ## judge the data of a profile: make quality [PROFILE=]
+	@$(BIN)/python -m quantmill quality --profile $(PROFILE)
 
 ledger-verify: setup ## verify the ledger of a run: make ledger-verify [PROFILE=] [RUN=]
 	@$(BIN)/python -m quantmill ledger-verify --profile $(PROFILE) $(RUN)

@@ -105,6 +105,30 @@ def measure_run() -> list[Figure]:
     ]
 
 
+def measure_quality() -> list[Figure]:
+    """Time the quality gate on the landed sample: judged for the first time, and where it was judged before."""
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    command = [sys.executable, "-m", "quantmill", "quality"]
+    first, again = [], []
+    folder = Path(tempfile.mkdtemp(prefix="quantmill-bench-"))
+    try:
+        environment = home_environment(folder)
+        timed(RUN[0][1], environment)
+        # the tables that are judged, and then the same with a judgement to find
+        timed([dbt, "build", "--select", "+calc_quality", "--exclude", "calc_quality"], environment)
+        for _ in range(REPEATS):
+            first.append(timed(command, environment)[0])
+        timed([dbt, "build", "--selector", "data_cycle"], environment)
+        for _ in range(REPEATS):
+            again.append(timed(command, environment)[0])
+    finally:
+        shutil.rmtree(folder)
+    return [
+        Figure("quality gate on `sample`", "8 s", first, "the whole command, with the import of Great Expectations"),
+        Figure("quality gate, judged before", "", again, "Great Expectations is not imported"),
+    ]
+
+
 def measure_parse() -> list[Figure]:
     """Time `dbt parse` with the parse of an earlier command saved, and without."""
     dbt = [str(Path(sys.executable).with_name("dbt")), "parse"]
@@ -228,7 +252,7 @@ def machine() -> str:
 
 def main() -> None:
     """Measure everything and write the page."""
-    figures = [*measure_run(), *measure_parse(), measure_import(), *measure_functions()]
+    figures = [*measure_run(), *measure_quality(), *measure_parse(), measure_import(), *measure_functions()]
     page = [
         "# Benchmarks",
         "",

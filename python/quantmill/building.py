@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from quantmill.errors import QuantmillError, WarehouseError
+from quantmill.errors import HealthGateError, QuantmillError, WarehouseError
 from quantmill.ledger import verify_lines
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home, writer_lock
 from quantmill.manifest.settings import Settings
 from quantmill.snapshot import read_snapshot
 from quantmill.stages.context import code_hash, ledger_path
+from quantmill.stages.gating import find_judgement
 from quantmill.stages.opening import sha256
+
+# How the refusal of the quality gate begins in dbt's message.
+REFUSED = f"{HealthGateError.__module__}.{HealthGateError.__name__}: "
 
 
 class BuildFailed(QuantmillError):
@@ -37,9 +41,10 @@ class Sealed:
 def find_sealed(home: Home, settings: Settings) -> Sealed | None:
     """Return a published, sealed run of these settings and this code that was verified on the newest landed data.
 
-    None where there is none: then it has to be built. So it is, with a word about it, where the published snapshot
-    does not open or is of another version, and where a ledger file is missing, fails its verification or ends
-    elsewhere than the snapshot says. Raises `WarehouseError` where the workbench does not open.
+    None where there is none, or where the rules of the quality gate have changed since: then it has to be built. So it
+    is, with a word about it, where the published snapshot does not open or is of another version, and where a ledger
+    file is missing, fails its verification or ends elsewhere than the snapshot says. Raises `WarehouseError` where the
+    workbench does not open.
     """
     if not (home.snapshot.is_file() and home.workbench.is_file()):
         return None
@@ -58,6 +63,9 @@ def find_sealed(home: Home, settings: Settings) -> Sealed | None:
             ) from None
     try:
         with read_snapshot(home) as connection:
+            # a rule that is new or changed has to be judged, whatever else stayed the same
+            if not find_judgement(connection, home, settings).is_known:
+                return None
             found = connection.execute(
                 """
                 select run_id, chain_head from selection.runs
@@ -115,6 +123,13 @@ def _run_dbt(home: Home, arguments: list[str]) -> None:
     if not result.success:
         if result.exception is not None and not progress.has_spoken:
             print(f"{type(result.exception).__name__}: {result.exception}", file=sys.stderr)
+        if progress.is_refused:
+            raise HealthGateError(
+                f"the quality gate stopped the build after {time.monotonic() - started:.1f} s, before anything was"
+                " selected; the published snapshot is unchanged",
+                remedy="mend what the table above names and build again; every failing row is in the workbench's"
+                " features.quality_failures",
+            )
         raise BuildFailed(
             f"the build ended with errors after {time.monotonic() - started:.1f} s; the published snapshot is"
             " unchanged",
@@ -130,6 +145,7 @@ class _Progress:
         self.models = 0
         self.tests = 0
         self.has_spoken = False
+        self.is_refused = False
 
     def __call__(self, event: Any) -> None:
         name = event.info.name
@@ -150,7 +166,12 @@ class _Progress:
             and name not in ("MainStackTrace", "MainEncounteredError")
         ):
             self.has_spoken = True
-            self._say(event.info.msg, sys.stderr)
+            message = event.info.msg
+            if REFUSED in message:
+                # the offenders are what the reader needs, and not the way that Python took to them
+                self.is_refused = True
+                message = message.partition(REFUSED)[2].strip()
+            self._say(message, sys.stderr)
 
     @staticmethod
     def _say(line: str, stream: TextIO | None = None) -> None:

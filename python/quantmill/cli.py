@@ -89,6 +89,26 @@ def report(profile: str, run_id: str | None, force: bool) -> None:
     write_report(current_home(), run_id=run_id, profile=profile, force=force)
 
 
+@main.command()
+@click.option("--profile", default="sample", show_default=True, help="judge what this profile reads")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="override a setting; may be repeated")
+@click.option("--last", is_flag=True, help="judge nothing; print the newest published judgement")
+def quality(profile: str, pairs: tuple[str, ...], last: bool) -> None:
+    """Judge the data of a profile by the rules of manifest/quality and print every rule.
+
+    The workbench is only read; Data Docs are written to quality/. Rules and rows that were judged before are not judged
+    again. Ends with 4 where the gate stops the profile.
+
+    Example: python -m quantmill quality --profile sample --set quality.gate=raw_pool
+    """
+    from quantmill.quality.command import run_quality, show_last
+
+    if last:
+        show_last(current_home(), profile)
+    else:
+        run_quality(current_home(), profile, overrides=_overrides(pairs))
+
+
 @main.command("ledger-verify")
 @click.argument("run_id", required=False)
 @click.option("--profile", default="sample", show_default=True, help="without a run: the newest one of this profile")

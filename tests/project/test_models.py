@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from project.sources import DbtProject
+from quantmill.quality.rules import RELATIONS
 from quantmill.stages.sealing import TABLE_KEYS
 from support import ROOT
 
@@ -150,6 +151,15 @@ def test_tables_of_the_alpha_cycle_keep_history_that_no_full_refresh_erases(
         if model["config"]["materialized"] == "incremental" and model["config"]["full_refresh"] is not False
     ]
     assert tables and found == []
+
+
+def test_the_quality_gate_waits_for_every_table_that_rules_may_read(project: DbtProject) -> None:
+    parents = {parent["name"] for parent in project.parents(project.models["calc_quality"])}
+    assert parents == set(RELATIONS)
+
+
+def test_no_run_begins_before_the_quality_gate(project: DbtProject) -> None:
+    assert "calc_quality_gate" in {parent["name"] for parent in project.parents(project.models["calc_run"])}
 
 
 def test_the_seal_hashes_every_table_of_the_run_by_the_key_that_is_tested(project: DbtProject) -> None:

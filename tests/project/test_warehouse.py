@@ -44,6 +44,9 @@ MODELLED = {
     "entropy hurst stationarity fat_tail growth stress member_count observation_count weighting",
     "features.survival_events": "version event_id start_date end_date asset_class",
     "features.survival_tests": "symbol event_id is_tested is_passed missing_share volume_ratio tested_from_date",
+    "features.quality_results": "snapshot_id profile suite expectation is_success observed_value unexpected_count "
+    "judged_at_utc judgement_id severity status error rule_digest duration_seconds",
+    "features.quality_failures": "snapshot_id suite expectation symbol session_date detail judgement_id rank",
     "selection.runs": "run_id profile label as_of_date status snapshot_id settings_hash code_version "
     "universe_basis settings",
     "selection.run_settings": "run_id key value source_layer",

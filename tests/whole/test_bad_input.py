@@ -87,7 +87,7 @@ def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> No
 
 
 def test_a_universe_without_bars_is_all_cash_and_says_why(landed: Home) -> None:
-    built = dbt_build(landed, universe__symbols=["NYSE:NOBARS"], lookback_sessions=420)
+    built = dbt_build(landed, universe__symbols=["NYSE:NOBARS"], lookback_sessions=420, quality__gate="raw_pool")
     assert built.code == 0, built.output
     found = ask(
         landed,

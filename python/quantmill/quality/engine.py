@@ -7,6 +7,7 @@ each rule is the expectation that no row carries its name. A rule on columns is 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ def import_error() -> str:
     """Import Great Expectations; return why that failed, or an empty text."""
     # read when the library is imported, and it reports nothing home then
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    # dbt prints what any library logs, and theirs are remarks about their own set-up
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     try:
         importlib.import_module("great_expectations.expectations")
     except Exception as error:  # any failure of a foreign import is the same to us: nobody can judge

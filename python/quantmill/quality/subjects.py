@@ -35,11 +35,13 @@ class Subject:
         listed = ", ".join(f"'{symbol}'" for symbol in self.symbols)
         instant = f"timestamp '{self.as_of_utc:%Y-%m-%d %H:%M:%S.%f}'"
         mine = f"symbol in ({listed})"
+        # the calendars that bars are on, whatever the metadata say of them: those are judged too
+        calendars = f"select distinct symbol, calendar_id from features.session_bars where {mine}"
         # a row of a session that may be missing has no time of its own: its calendar has it
         closed = (
-            "select symbols.symbol, calendar.session_date from features.symbols as symbols"
-            " inner join features.market_calendar as calendar on symbols.calendar_id = calendar.calendar_id"
-            f" where symbols.valid_to is null and symbols.{mine} and calendar.close_utc <= {instant}"
+            f"select listed.symbol, calendar.session_date from ({calendars}) as listed"
+            " inner join features.market_calendar as calendar on listed.calendar_id = calendar.calendar_id"
+            f" where calendar.close_utc <= {instant}"
         )
         return {
             "profile": f"(select unnest([{listed}]) as symbol, {instant} as as_of_utc)",
@@ -51,12 +53,11 @@ class Subject:
             "symbols": f"(select * from features.symbols where {mine})",
             "market_calendar": (
                 f"(select * from features.market_calendar where close_utc <= {instant} and calendar_id in"
-                f" (select calendar_id from features.symbols where {mine}))"
+                f" (select calendar_id from ({calendars})))"
             ),
             "traded_sessions": (
                 "(select distinct calendar_id, session_date from features.session_bars"
-                f" where known_at_utc <= {instant} and calendar_id in"
-                f" (select calendar_id from features.symbols where {mine}))"
+                f" where known_at_utc <= {instant} and calendar_id in (select calendar_id from ({calendars})))"
             ),
         }
 
