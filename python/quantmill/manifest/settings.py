@@ -91,7 +91,9 @@ class UniverseSettings(Record):
         default=(), description="landed and judged, never candidates"
     )
     logic: Literal["buy_hold"] = Field(description="logic of every candidate")
-    direction: Literal["LONG", "SHORT"] = Field(description="direction of every candidate")
+    direction: Literal["LONG", "SHORT", "LATE"] = Field(
+        description="direction of every candidate; LATE: the sign of its momentum at each decision"
+    )
 
 
 class BarSettings(Record):
