@@ -110,7 +110,8 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
             where decision_date <= ?
         """,
         "clusters": """
-            select window_set, window_index, decision_date, clustering_id, symbol, cluster_id, threshold, co_member_count
+            select window_set, window_index, decision_date, clustering_id, symbol, cluster_id, threshold,
+                co_member_count
             from selection.clusters join selection.windows using (run_id, window_set, window_index)
             where decision_date <= ?
         """,

@@ -64,7 +64,7 @@ def test_weights_and_cash_are_one_in_every_window_of_every_configuration(sample_
         """,
     )[0]
     assert worst[0] < 1e-9
-    assert worst[1] == 62 * 5
+    assert worst[1] == 62 * 5 * 2
 
 
 def test_no_cluster_and_no_symbol_stands_above_its_cap(sample_home: Home) -> None:
@@ -90,7 +90,7 @@ def test_compounded_net_returns_are_the_growth_of_the_nav_in_every_cell(sample_h
         from tournaments.portfolio_returns group by cell_id
         """,
     )
-    assert len(cells) == 10
+    assert len(cells) == 20
     for _, growth, nav_end, count in cells:
         assert growth == pytest.approx(nav_end, rel=1e-12)
         assert count == 62 * 20
@@ -150,9 +150,12 @@ def test_the_benchmark_equals_the_raw_pool_where_everything_is_selected(sample_h
         sample_home,
         """
         select max(abs(a.net_return - b.net_return)) from tournaments.portfolio_returns as a
-        join tournaments.cells as x on a.run_id = x.run_id and a.cell_id = x.cell_id and x.risk_profile = 'benchmark'
+        join tournaments.cells as x
+            on a.run_id = x.run_id and a.cell_id = x.cell_id and x.risk_profile = 'benchmark'
+            and x.selection_engine = 'baseline'
         join tournaments.cells as y
             on x.run_id = y.run_id and x.cost_model = y.cost_model and y.risk_profile = 'raw_pool_ew'
+            and y.selection_engine = x.selection_engine
         join tournaments.portfolio_returns as b
             on y.run_id = b.run_id and y.cell_id = b.cell_id and a.session_date = b.session_date
         """,
@@ -168,7 +171,7 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
         where risk_profile = 'market' and cost_model = 'std_6bp'
         """,
     )[0][0]
-    assert trades == 1
+    assert trades == 2  # one for each selection engine
     worst = ask(
         sample_home,
         """
@@ -182,9 +185,27 @@ def test_the_market_baseline_buys_once_and_earns_the_index(sample_home: Home) ->
 
 
 def test_winners_are_the_whole_pool_under_baseline(sample_home: Home) -> None:
-    assert ask(sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel") == [
-        (20, 20, False)
-    ]
+    found = ask(
+        sample_home,
+        """
+        select distinct winner_count, universe_count, scored_count, not_vetoed_count, is_scarce from selection.funnel
+        where selection_engine = 'baseline'
+        """,
+    )
+    assert found == [(20, 20, 20, 20, False)]
+
+
+def test_the_scored_engine_chooses_about_sixteen_of_twenty_and_never_none(sample_home: Home) -> None:
+    count, least, mean, most = ask(
+        sample_home,
+        """
+        select count(*), min(winner_count), avg(winner_count), max(winner_count) from selection.funnel
+        where selection_engine = 'v3.2'
+        """,
+    )[0]
+    assert count == 62
+    assert least >= 1 and most <= 20
+    assert 14 < mean < 18
 
 
 def test_settings_carry_the_layer_they_came_from(sample_home: Home) -> None:

@@ -35,11 +35,11 @@ IMPLIED = {
 BREACHES = {
     "DATA_TOXIC": 1, "SHORT_HISTORY": 100, "CONSTANT_SERIES": 200, "METADATA_MISSING": 301, "SURVIVAL_LOW": 403,
     "ENTROPY_TOXIC": 511, "KURTOSIS_HIGH": 601, "ASSET_VOL_HIGH": 700, "ROC_EXTREME": 800, "ADV_MISSING": 900,
-    "DOMINATED_LEVERAGED": 1701, "ENTROPY_HIGH": 1100, "EFFICIENCY_LOW": 1200, "TOXIC_PERSISTENCE": 1303,
+    "DOMINATED_LEVERAGED": 1712, "ENTROPY_HIGH": 1100, "EFFICIENCY_LOW": 1200, "TOXIC_PERSISTENCE": 1303,
     "ECI_HIGH": 1402, "SPREAD_WIDE": 1500, "MOMENTUM_GATE": 1600,
 }  # fmt: skip
 # The leveraged series is the first of these twice over.
-CLEAN = {"CLEAN_A": 1701, "CLEAN_B": 1800, "CLEAN_C": 1900}
+CLEAN = {"CLEAN_A": 1712, "CLEAN_B": 1800, "CLEAN_C": 1900}
 RANDOM_WALKER = "CLEAN_C"
 
 
@@ -105,8 +105,17 @@ def bars_of(name: str, seed: int, sessions: list[str]) -> list[list[Any]]:
         if name == "ADV_MISSING" and t > len(sessions) + DECISION - 40:
             volume = ""
         price = float(close)
+        high, low = price * (1 + reach), price * (1 - reach)
         rows.append(
-            [symbol(name), session, repr(price), repr(price * (1 + reach)), repr(price * (1 - reach)), repr(price), volume]
+            [
+                symbol(name),
+                session,
+                repr(price),
+                repr(price * (1 + reach)),
+                repr(price * (1 - reach)),
+                repr(price),
+                volume,
+            ]
         )
     return rows
 
@@ -348,7 +357,9 @@ def test_a_leveraged_copy_wins_only_where_the_plain_one_cannot(market: tuple[Hom
     assert limit == 1.5
 
 
-def test_the_decision_is_made_on_the_day_the_market_was_built_for(market: tuple[Home, str], sessions: list[str]) -> None:
+def test_the_decision_is_made_on_the_day_the_market_is_built_for(
+    market: tuple[Home, str], sessions: list[str]
+) -> None:
     home, run_id = market
     assert ask(home, "select decision_date from selection.windows where run_id = ?", run_id) == [
         (date.fromisoformat(sessions[DECISION]),)

@@ -58,7 +58,6 @@ Factor = Literal[
     "stability",
     "survival",
 ]
-AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
 
 
 def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ select
     run_id,
     window_set,
     window_index,
-    clustering_id,
-    cast(cluster_id as varchar)
+    clustering_id as selection_engine,
+    cast(cluster_id as varchar) as atom_id
 from sizes
 where member_count <> cluster_size

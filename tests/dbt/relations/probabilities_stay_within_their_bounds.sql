@@ -1,4 +1,4 @@
--- Fails with the probabilities outside 0.001 and 1, those of a missing value that are not imputed, and weights that differ.
+-- Fails with probabilities outside 0.001 and 1, with missing values that are not imputed, and with scores of others.
 select
     probabilities.run_id,
     probabilities.window_set,

@@ -66,8 +66,8 @@ def _declared(name: str) -> dict[str, Any]:
         "gap_fraction tick_size",
         "atom_factors": "stability liquidity antifragility hurst_clean downside_skew kurtosis fragility penalty",
     }.get(name, "")
-    text = "run_id window_set atom_id symbol logic direction identity regime quadrant asset_class".split()
-    whole = "window_index observation_count return_count step_count".split()
+    text = ["run_id", "window_set", "atom_id", "symbol", "logic", "direction", "identity", "regime", "quadrant", "asset_class"]
+    whole = ["window_index", "observation_count", "return_count", "step_count"]
     if name not in ("atom_measures", "atom_factors"):
         return {}
     kinds = {column: pa.float64() for column in number.split()} | {column: pa.string() for column in text}

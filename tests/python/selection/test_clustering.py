@@ -185,7 +185,9 @@ def test_correlation_and_beta_are_those_of_numpy_over_the_shared_sessions() -> N
     shared = np.isfinite(returns[:, 1]) & np.isfinite(returns[:, 2])
     covariance = np.cov(returns[shared][:, 1:3].T)
     assert counts[1, 2] == shared.sum()
-    assert correlation[1, 2] == pytest.approx(covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-12)
+    assert correlation[1, 2] == pytest.approx(
+        covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-12
+    )
     assert beta[1, 2] == pytest.approx(covariance[0, 1] / covariance[1, 1], abs=1e-12)
 
 

@@ -152,7 +152,7 @@ def test_weights_of_another_size_rank_alike(scale: float) -> None:
 
 
 def test_equal_scores_are_ordered_by_traded_value_and_then_by_name() -> None:
-    placed = {name: (0.5,) for name in "ABCD"}
+    placed = dict.fromkeys("ABCD", (0.5,))
     facts = {"A": {"average_daily_value": None}, "B": {"average_daily_value": 5.0}, "C": {"average_daily_value": 9.0}}
     facts["D"] = {"average_daily_value": 5.0}
     found = scores(placed, {"momentum": 1.0}, facts=facts)
@@ -171,7 +171,7 @@ def test_the_fit_multiplier_of_the_worked_example() -> None:
         "C": {"quadrant": "CRISIS", "hurst": 0.5, "absolute_autocorrelation": 0.5},
         "D": {"quadrant": "EXPANSION", "hurst": 0.65, "absolute_autocorrelation": 0.6, "observation_count": 63},
     }
-    placed = {name: (0.5,) for name in facts}
+    placed = dict.fromkeys(facts, (0.5,))
     found = scores(placed, {"momentum": 1.0}, facts=facts)
     assert [found[name][2] for name in facts] == pytest.approx([1.9, 0.3, 1.2, 1.0])
     assert found["A"][0] == pytest.approx(math.log(0.5) + math.log(1.9))
@@ -231,7 +231,9 @@ def checks(code: str, measure: Mapping[str, Any], **overrides: Any) -> tuple[flo
         "atom_checks",
         {
             "atom_measures": [{**KEYS, "atom_id": "A", "direction": "LONG", "is_benchmark": False, **measure}],
-            "metadata_defaults": [{"asset_class": "equity", "tick_size": 0.01, "lot_size": 1.0, "price_precision": 2.0}],
+            "metadata_defaults": [
+                {"asset_class": "equity", "tick_size": 0.01, "lot_size": 1.0, "price_precision": 2.0}
+            ],
             "active_vetoes": [{"code": code, "severity": "soft", "is_data_check": False, "is_active": True}],
         },
         "metric_value, limit_value, is_fired",
@@ -291,7 +293,9 @@ def test_metadata_come_from_the_instrument_or_from_its_class() -> None:
     assert checks("METADATA_MISSING", {"asset_class": "futures", "tick_size": 0.25}) == (2.0, 0.0, True)
 
 
-@pytest.mark.parametrize(("most", "correlation", "seats"), [(3, 0.8, 1), (3, 0.5, 2), (2, 0.5, 1), (5, -0.2, 5), (3, 0.0, 3)])
+@pytest.mark.parametrize(
+    ("most", "correlation", "seats"), [(3, 0.8, 1), (3, 0.5, 2), (2, 0.5, 1), (5, -0.2, 5), (3, 0.0, 3)]
+)
 def test_a_cluster_that_moves_as_one_gets_fewer_seats(most: int, correlation: float, seats: int) -> None:
     names = ["A", "B", "C"]
     own = {**KEYS, "selection_engine": "v3.2"}
