@@ -24,6 +24,10 @@ pytestmark = pytest.mark.build
 
 SESSION_COUNT = 1600
 CUTS = np.random.default_rng(20221228).choice(np.arange(500, SESSION_COUNT - 30), size=5, replace=False)
+# Windows that reach beyond the last bar do not exist: these are compared up to the last one that does.
+BY_WINDOW = (
+    "weights", "targets", "decisions", "probabilities", "scores", "clusters", "vetoes", "warnings", "window regimes",
+)  # fmt: skip
 
 Bars = tuple[list[str], list[str], np.ndarray]
 
@@ -95,7 +99,8 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
             where decision_date <= ?
         """,
         "decisions": """
-            select window_set, window_index, decision_date, selection_engine, atom_id, outcome, score, cluster_id, lost_to
+            select window_set, window_index, decision_date, selection_engine, atom_id, outcome, score, cluster_id,
+                lost_to
             from selection.decisions join selection.windows using (run_id, window_set, window_index)
             where decision_date <= ?
         """,
@@ -131,6 +136,12 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
         "returns": "select symbol, session_date, simple_return from features.daily_returns where session_date <= ?",
         "health": "select symbol, as_of_date, verdict, reasons from features.symbol_health where as_of_date <= ?",
         "gaps": "select symbol, session_date, run_length, is_excused from features.bar_gaps where session_date <= ?",
+        "factors": "select * from features.factor_history where session_date <= ?",
+        "regimes": "select * from features.market_regimes where session_date <= ?",
+        "window regimes": """
+            select window_set, window_index, regime, regime_score, quadrant, regime_date
+            from selection.windows where decision_date <= ?
+        """,
         "spikes": "select symbol, session_date, code, value from features.bar_spikes where session_date <= ?",
     }
     for name, query in queries.items():
@@ -143,7 +154,7 @@ def compare(whole: Home, other: Home, cut: date, *, last_window: int, last_day: 
     expected = dict(decided(whole, cut))
     for name, rows in decided(other, cut):
         known = expected[name]
-        if name in ("weights", "targets", "decisions", "probabilities", "scores", "clusters", "vetoes", "warnings"):
+        if name in BY_WINDOW:
             known = {row for row in known if row[1] <= last_window}
         if name == "weights":
             compared = len(rows)

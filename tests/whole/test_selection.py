@@ -357,9 +357,7 @@ def test_a_leveraged_copy_wins_only_where_the_plain_one_cannot(market: tuple[Hom
     assert limit == 1.5
 
 
-def test_the_decision_is_made_on_the_day_the_market_is_built_for(
-    market: tuple[Home, str], sessions: list[str]
-) -> None:
+def test_the_decision_is_made_on_the_day_the_market_is_built_for(market: tuple[Home, str], sessions: list[str]) -> None:
     home, run_id = market
     assert ask(home, "select decision_date from selection.windows where run_id = ?", run_id) == [
         (date.fromisoformat(sessions[DECISION]),)

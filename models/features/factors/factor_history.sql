@@ -19,7 +19,7 @@ bars as (
                 then 100 * (close / lag(close, 9) over by_session - 1)
         end as roc,
         median(turnover) over last_30 as average_daily_value,
-        close is not distinct from lag(close) over by_session as is_unchanged
+        coalesce(close = lag(close) over by_session, false) as is_unchanged
     from {{ ref('session_bars') }}
     window
         by_session as (partition by symbol order by session_date),

@@ -84,7 +84,7 @@ final as (
     -- two listings of one exposure count once, by the more liquid
     qualify row_number() over (
         partition by judged.asset_class, judged.session_date, judged.exposure
-        order by judged.liquidity desc nulls last, judged.symbol
+        order by judged.liquidity desc nulls last, judged.symbol asc
     ) = 1
 
 )

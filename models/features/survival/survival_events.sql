@@ -13,8 +13,8 @@ counted as (
         case
             when events.end_date < events.start_date
                 then error(
-                    'bad_survival_event: ' || events.event_id || ' ends on ' || events.end_date || ', before it starts on '
-                    || events.start_date || '; correct models/features/survival/seed_survival_events.csv'
+                    'bad_survival_event: ' || events.event_id || ' ends on ' || events.end_date
+                    || ', before it starts on ' || events.start_date || '; correct models/features/survival/seed_survival_events.csv'
                 )
             else true
         end as is_in_order
@@ -27,7 +27,7 @@ counted as (
                         || 'models/features/survival/seed_survival_events.csv'
                     )
             end as guard
-        from events
+        from {{ ref('seed_survival_events') }}
     ) as guarded
     inner join events on guarded.guard is null
 

@@ -92,7 +92,7 @@ attendance as (
         min(sessions.session_date) filter (where sessions.session_date > pairs.end_date) as tested_from_date
     from pairs
     inner join sessions
-        on pairs.symbol = sessions.symbol and sessions.session_date between pairs.start_date and pairs.end_date + 30
+        on pairs.symbol = sessions.symbol and pairs.start_date <= sessions.session_date
     where pairs.untested_reason is null
     group by pairs.symbol, pairs.event_id
 

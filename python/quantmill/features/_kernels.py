@@ -31,7 +31,7 @@ def _is_constant(values, start, end):  # type: ignore[no-untyped-def]
 
 @njit(types.float64(_READ_F1, types.int64, types.int64), cache=True, nogil=True)
 def _rescaled_range(values, start, end):  # type: ignore[no-untyped-def]
-    """Range of the summed deviations over the population deviation of rows `start` to `end`; NaN where nothing moves."""
+    """Range of the summed deviations over the population deviation of a block; NaN where nothing moves."""
     n = end - start + 1
     total, largest = 0.0, 0.0
     for i in range(start, end + 1):
@@ -62,7 +62,7 @@ def _shortfall(ascending, n):  # type: ignore[no-untyped-def]
 
 @njit(types.float64(_F1, types.int64), cache=True, nogil=True)
 def _gain(ascending, n):  # type: ignore[no-untyped-def]
-    """Mean of what lies above the 95 % quantile (linear interpolation); the quantile itself where ties leave nothing."""
+    """Mean above the 95 % quantile (linear interpolation); the quantile itself where ties leave nothing."""
     place = (n - 1) * 19 // 20
     fraction = ((n - 1) * 19 % 20) / 20.0
     quantile = ascending[place]
@@ -126,8 +126,8 @@ def moments(values, offsets, window, out):  # type: ignore[no-untyped-def]
 
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F2), cache=True, nogil=True)
 def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (rows, 4) from the sorted last `window` rows: expected shortfall 95 %, the same of the short side, mean
-    above the 95 % quantile, the same of the short side; NaN below `least` rows.
+    """Fill `out` (rows, 4) from the sorted last `window` rows: expected shortfall 95 % and mean above the 95 %
+    quantile, each of the long and then of the short side; NaN below `least` rows.
     """
     held = np.empty(window)
     mirrored = np.empty(window)
@@ -189,8 +189,8 @@ def compounded(values, offsets, window, out):  # type: ignore[no-untyped-def]
 
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
 def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (rows) with the entropy of the order-3 patterns of the last `window` rows over ln 6; of two equal values
-    the earlier counts as the smaller. NaN below `least` rows.
+    """Fill `out` (rows) with the entropy of the order-3 patterns of the last `window` rows over ln 6; of two equal
+    values the earlier counts as the smaller. NaN below `least` rows.
     """
     codes = np.zeros(values.shape[0], dtype=np.int64)
     counts = np.zeros(8, dtype=np.int64)
@@ -246,7 +246,7 @@ def hurst(values, offsets, window, least, lags, expected, out):  # type: ignore[
                 total, blocks = 0.0, 0
                 for block in range(n // lag):
                     ratio = ratios[place, t - block * lag]
-                    if ratio == ratio:
+                    if not math.isnan(ratio):
                         total += ratio
                         blocks += 1
                 if blocks:
@@ -275,13 +275,13 @@ def average_directional_index(high, low, close, offsets, length, out):  # type: 
         moves, strengths = 0, 0
         for t in range(offsets[series], offsets[series + 1]):
             out[t] = math.nan
-            if not (high[t] == high[t] and low[t] == low[t]):
+            if math.isnan(high[t]) or math.isnan(low[t]):
                 moves, strengths = 0, 0
                 true_range, up, down, index = 0.0, 0.0, 0.0, 0.0
                 continue
-            if t == offsets[series] or not (high[t - 1] == high[t - 1] and low[t - 1] == low[t - 1]):
+            if t == offsets[series] or math.isnan(high[t - 1]) or math.isnan(low[t - 1]):
                 continue
-            reach = max(high[t] - low[t], max(abs(high[t] - close[t - 1]), abs(low[t] - close[t - 1])))
+            reach = max(high[t], close[t - 1]) - min(low[t], close[t - 1])
             rise, fall = high[t] - high[t - 1], low[t - 1] - low[t]
             plus = rise if rise > fall and rise > 0.0 else 0.0
             minus = fall if fall > rise and fall > 0.0 else 0.0
@@ -309,7 +309,7 @@ def average_directional_index(high, low, close, offsets, length, out):  # type: 
 
 @njit(types.void(_READ_F1, _READ_F1, _READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
 def high_low_spread(high, low, close, offsets, window, least, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (rows) with the mean Corwin-Schultz spread over the pairs of bars that end in the last `window` bars."""
+    """Fill `out` (rows) with the mean Corwin-Schultz spread of the pairs that end in the last `window` bars."""
     spreads = np.full(high.shape[0], math.nan)
     root = 3.0 - 2.0 * math.sqrt(2.0)
     for series in range(offsets.shape[0] - 1):
@@ -317,8 +317,8 @@ def high_low_spread(high, low, close, offsets, window, least, out):  # type: ign
         for t in range(first, offsets[series + 1]):
             out[t] = math.nan
             if t > first:
-                known = high[t - 1] == high[t - 1] and low[t - 1] == low[t - 1] and close[t - 1] == close[t - 1]
-                if known and high[t] == high[t] and low[t] == low[t] and low[t] > 0.0 and low[t - 1] > 0.0:
+                # a comparison with NaN is false
+                if high[t - 1] >= low[t - 1] > 0.0 and high[t] >= low[t] > 0.0:
                     shift = max(0.0, low[t] - close[t - 1]) - max(0.0, close[t - 1] - high[t])
                     top, bottom = high[t] - shift, low[t] - shift
                     beta = math.log(high[t - 1] / low[t - 1]) ** 2 + math.log(top / bottom) ** 2
@@ -327,7 +327,7 @@ def high_low_spread(high, low, close, offsets, window, least, out):  # type: ign
                     spreads[t] = max(0.0, 2.0 * (math.exp(alpha) - 1.0) / (1.0 + math.exp(alpha)))
             total, count = 0.0, 0
             for i in range(max(first, t - window + 1), t + 1):
-                if spreads[i] == spreads[i]:
+                if not math.isnan(spreads[i]):
                     total += spreads[i]
                     count += 1
             if count >= least:
@@ -378,9 +378,8 @@ def capped_means(values, liquidity, offsets, least, cap, out, basis):  # type: i
                     is_done = True
         total, mean = 0.0, 0.0
         for i in range(start, end):
-            if is_capped[i - start]:
-                share = limit
-            else:
+            share = limit
+            if not is_capped[i - start]:
                 share = weights[i] / free * left if free > 0.0 and left > 0.0 else 0.0
             total += share
             mean += share * values[i]

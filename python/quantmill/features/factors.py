@@ -68,8 +68,8 @@ def hurst_exponents(returns: Floats, offsets: Integers, *, window: int = HISTORY
     """Return the Hurst exponent by rescaled range, corrected for short samples, of the last `window` rows, in [0, 1].
 
     H = 0.5 + slope of ln(R/S) - ln(E[R/S]) on ln(lag), lags 8, 16, ... 512 up to half the rows, R/S the mean over
-    disjoint blocks counted from the newest row, with population deviations. NaN below 32 rows; 0.5 for a constant series;
-    blocks in which nothing moves are left out (Hurst 1951; Anis and Lloyd 1976).
+    disjoint blocks counted from the newest row, with population deviations. NaN below 32 rows; 0.5 for a constant
+    series; blocks in which nothing moves are left out (Hurst 1951; Anis and Lloyd 1976).
     """
     from quantmill.features import _kernels
 
@@ -104,8 +104,8 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     (population moments; NaN where nothing moves), `largest_absolute_return`, `absolute_autocorrelation` (lag 1, of |r|,
     at least 0; 0 where nothing moves, NaN below 3 rows) and `observation_count` over 252 rows;
     `cvar`, `cvar_short` (expected shortfall 95 %: weighted mean of the worst n / 20 returns, Rockafellar and Uryasev
-    2002) and `tail_gain`, `tail_gain_short` (mean of the returns above their own 95 % quantile, by linear interpolation)
-    over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's ratio, |sum r|
+    2002) and `tail_gain`, `tail_gain_short` (mean of the returns above their own 95 % quantile, by linear
+    interpolation) over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's ratio, |sum r|
     over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` over 252.
     """
     from quantmill.features import _kernels
@@ -145,8 +145,8 @@ def bar_factors(high: Floats, low: Floats, close: Floats, offsets: Integers) -> 
     """Return `adx` and `spread` per bar; NaN in `high` and `low` where the source has closes only, and in what follows.
 
     `adx` is Wilder's average directional index of 14 bars, 0 to 100, each smoothing starting from the plain mean of its
-    first 14 values (Wilder 1978); a bar without high or low ends its run. `spread` is the mean of the spreads of two-bar
-    pairs over the last 30 bars, as a fraction of the price, moved overnight gaps taken out and negative ones set to 0
+    first 14 values (Wilder 1978); a bar without high or low ends its run. `spread` is the mean of the spreads of
+    two-bar pairs over the last 30 bars, as a fraction of the price, moved overnight gaps taken out and negative ones set to 0
     (Corwin and Schultz 2012); NaN with fewer than 20 pairs.
     """
     from quantmill.features import _kernels

@@ -56,7 +56,7 @@ class RegimeWeights:
         total = sum(value for name, value in values.items() if name != "fat_tail")
         if min(values.values()) < 0 or abs(total - 1.0) > 1e-9:
             raise BadValue(
-                f"regime weights {values} sum to {total:g} without fat_tail; non-negative ones that sum to 1 were needed",
+                f"regime weights {values} sum to {total:g} without fat_tail; non-negative ones with sum 1 were needed",
                 remedy="scale them",
             )
 
@@ -66,17 +66,15 @@ def proxy_returns(returns: Floats, liquidity: Floats, offsets: Integers) -> tupl
 
     `returns` and `liquidity` (any unit, NaN for none) hold the members of one group after the other, `offsets`
     (groups + 1) where each begins. The mean is weighted by liquidity with at most max(0.10, 1 / n) a member, the excess
-    shared out in proportion; members without liquidity are left out then. Fewer than five members with liquidity make it
-    the plain mean of all (`equal`), fewer than five members NaN (`none`).
+    shared out in proportion; members without liquidity are left out then. Fewer than five members with liquidity make
+    it the plain mean of all (`equal`), fewer than five members NaN (`none`).
     """
     from quantmill.features import _kernels
 
     require_offsets(returns, offsets, name="returns of the proxy's members")
     means = np.empty(len(offsets) - 1)
     basis = np.empty(len(offsets) - 1, dtype=np.int64)
-    _kernels.capped_means(
-        frozen(returns), frozen(liquidity), frozen(offsets), LEAST_NAMES, WEIGHT_CAP, means, basis
-    )
+    _kernels.capped_means(frozen(returns), frozen(liquidity), frozen(offsets), LEAST_NAMES, WEIGHT_CAP, means, basis)
     return means, WEIGHTINGS[basis]
 
 
@@ -121,7 +119,8 @@ def regime_rows(
 
     # a market in which nothing moves is as quiet as its past
     volatility_ratio = np.ones(count)
-    np.divide(recent_deviation, deviation, out=volatility_ratio, where=deviation > 0)
+    is_moving = deviation > _kernels.ROUNDING * whole[:, 6]
+    np.divide(recent_deviation, deviation, out=volatility_ratio, where=is_moving)
     clustering = whole[:, 7]
     stationarity = np.minimum(1.0, np.abs(ratio - 1.0))
     fat_tail = np.minimum(1.0, np.abs(whole[:, 3]) / 10.0)

@@ -157,7 +157,8 @@ def ward_clusters(distance: FloatArray, cut: float, max_clusters: int) -> IntArr
     """Return the cluster of each of n assets, 1..K by size descending, then by smallest position.
 
     `distance` is (n, n). The tree of Ward's linkage is cut at height `cut`, and where that leaves more than
-    `max_clusters`, higher, so that they are no more than that. Raises `DataContractError` for a distance that is not finite.
+    `max_clusters`, higher, so that they are no more than that. Raises `DataContractError` for a distance that is
+    not finite.
     """
     count = len(distance)
     if count < 2:

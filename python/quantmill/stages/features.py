@@ -47,8 +47,8 @@ def regime_table(members: pa.Table) -> pa.Table:
     """Return one row per asset class and session on which its proxy has five members or more: what `regime_rows` says.
 
     `members` has asset_class, session_date, symbol, simple_return, liquidity (NULL for none), periods_per_year and
-    known_at_utc, in the order of the first three. Beside the regime stand the proxy's return, its number of members, the
-    weighting of the rows that were read (equal, liquidity, or mixed) and when the last member's return was known.
+    known_at_utc, in the order of the first three. Beside the regime stand the proxy's return, its number of members,
+    the weighting of the rows that were read (equal, liquidity, or mixed) and when the last member's return was known.
     """
     import pyarrow as pa
 

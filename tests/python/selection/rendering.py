@@ -60,13 +60,25 @@ def _declared(name: str) -> dict[str, Any]:
     import pyarrow as pa
 
     number = (
-        "momentum survival efficiency entropy hurst adx cvar average_daily_value absolute_autocorrelation compounded_60 "
+        "momentum survival efficiency entropy hurst adx cvar average_daily_value compounded_60 "
+        "absolute_autocorrelation "
     ) + {
         "atom_measures": "skew tail_gain excess_kurtosis roc spread largest_absolute_return volatility_annual "
         "gap_fraction tick_size",
         "atom_factors": "stability liquidity antifragility hurst_clean downside_skew kurtosis fragility penalty",
     }.get(name, "")
-    text = ["run_id", "window_set", "atom_id", "symbol", "logic", "direction", "identity", "regime", "quadrant", "asset_class"]
+    text = [
+        "run_id",
+        "window_set",
+        "atom_id",
+        "symbol",
+        "logic",
+        "direction",
+        "identity",
+        "regime",
+        "quadrant",
+        "asset_class",
+    ]
     whole = ["window_index", "observation_count", "return_count", "step_count"]
     if name not in ("atom_measures", "atom_factors"):
         return {}
