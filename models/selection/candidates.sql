@@ -34,6 +34,28 @@ history as (
 
 ),
 
+-- discovery's intent wins; where it leaves the direction open, the momentum at the decision gives it
+directed as (
+
+    select
+        history.*,
+        case
+            when {{ setting('universe.direction') }} <> 'LATE' then {{ setting('universe.direction') }}
+            when factors.compounded_60 < 0 then 'SHORT'
+            else 'LONG'
+        end as direction
+    from history
+    inner join windows
+        on history.window_set = windows.window_set and history.window_index = windows.window_index
+    asof left join (
+        select *
+        from {{ ref('factor_history') }}
+        where factor_set = 'daily_252'
+    ) as factors
+        on history.symbol = factors.symbol and windows.decision_close_utc >= factors.known_at_utc
+
+),
+
 judged as (
 
     select
@@ -42,7 +64,7 @@ judged as (
         coalesce(health.verdict, 'MISSING') as verdict,
         coalesce(health.verdict, 'MISSING') not in ('MISSING', 'TOXIC', 'STALE') as is_healthy,
         history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough
-    from history
+    from directed as history
     inner join windows
         on history.window_set = windows.window_set and history.window_index = windows.window_index
     left join {{ ref('symbol_health') }} as health
@@ -58,12 +80,13 @@ final as (
         window_set,
         window_index,
         {{ setting('universe.scanner_id') }} as scanner_id,
-        {{ atom_id('symbol', setting('universe.logic'), setting('universe.direction')) }} as atom_id,
+        {{ atom_id('symbol', setting('universe.logic'), 'direction') }} as atom_id,
 
         -- the atom
         symbol,
         {{ setting('universe.logic') }} as logic,
-        {{ setting('universe.direction') }} as direction,
+        direction,
+        case {{ setting('universe.direction') }} when 'LATE' then 'LATE' else 'DISCOVERY' end as direction_source,
 
         -- the verdict on its data, and the gates it met and those it did not
         verdict,

@@ -1,4 +1,4 @@
--- One row per window, clustering and symbol: the cluster it belongs to; -1 for a symbol whose atoms a hard veto removed.
+-- One row per window, clustering and symbol: the cluster it belongs to; -1 for one that a hard veto kept out.
 with calculated as (
 
     select * from {{ ref('calc_clusters') }}

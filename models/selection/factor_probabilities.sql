@@ -9,18 +9,18 @@ with named as (
         symbol,
         direction,
         unnest([
-            {'factor': 'momentum', 'raw_value': momentum, 'method': 'rank', 'is_critical': true},
-            {'factor': 'stability', 'raw_value': stability, 'method': 'rank', 'is_critical': true},
-            {'factor': 'liquidity', 'raw_value': liquidity, 'method': 'identity', 'is_critical': true},
-            {'factor': 'antifragility', 'raw_value': antifragility, 'method': 'rank', 'is_critical': false},
-            {'factor': 'survival', 'raw_value': survival, 'method': 'identity', 'is_critical': true},
-            {'factor': 'efficiency', 'raw_value': efficiency, 'method': 'identity', 'is_critical': false},
-            {'factor': 'entropy', 'raw_value': entropy, 'method': 'rank_desc', 'is_critical': false},
-            {'factor': 'hurst_clean', 'raw_value': hurst_clean, 'method': 'rank', 'is_critical': false},
-            {'factor': 'adx', 'raw_value': adx, 'method': 'cdf', 'is_critical': false},
-            {'factor': 'skew', 'raw_value': downside_skew, 'method': 'rank_desc', 'is_critical': false},
-            {'factor': 'kurtosis', 'raw_value': kurtosis, 'method': 'rank_desc', 'is_critical': false},
-            {'factor': 'cvar', 'raw_value': cvar, 'method': 'cdf', 'is_critical': true}
+            struct_pack(factor := 'momentum', raw_value := momentum, method := 'rank', is_critical := true),
+            struct_pack(factor := 'stability', raw_value := stability, method := 'rank', is_critical := true),
+            struct_pack(factor := 'liquidity', raw_value := liquidity, method := 'identity', is_critical := true),
+            struct_pack(factor := 'antifragility', raw_value := antifragility, method := 'rank', is_critical := false),
+            struct_pack(factor := 'survival', raw_value := survival, method := 'identity', is_critical := true),
+            struct_pack(factor := 'efficiency', raw_value := efficiency, method := 'identity', is_critical := false),
+            struct_pack(factor := 'entropy', raw_value := entropy, method := 'rank_desc', is_critical := false),
+            struct_pack(factor := 'hurst_clean', raw_value := hurst_clean, method := 'rank', is_critical := false),
+            struct_pack(factor := 'adx', raw_value := adx, method := 'cdf', is_critical := false),
+            struct_pack(factor := 'skew', raw_value := downside_skew, method := 'rank_desc', is_critical := false),
+            struct_pack(factor := 'kurtosis', raw_value := kurtosis, method := 'rank_desc', is_critical := false),
+            struct_pack(factor := 'cvar', raw_value := cvar, method := 'cdf', is_critical := true)
         ]) as item
     from {{ ref('atom_factors') }}
 

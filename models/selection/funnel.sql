@@ -7,6 +7,23 @@ with windows as (
 
 ),
 
+fired as (
+
+    select
+        vetoes.window_set,
+        vetoes.window_index,
+        vetoes.selection_engine,
+        vetoes.atom_id,
+        bool_or(vetoes.severity = 'hard') as is_hard,
+        bool_or(active.is_data_check) as is_data
+    from {{ ref('vetoes') }} as vetoes
+    inner join {{ current_unsealed_run() }} as current_run on vetoes.run_id = current_run.run_id
+    inner join {{ ref('active_vetoes') }} as active on vetoes.code = active.code
+    where vetoes.is_fired
+    group by all
+
+),
+
 decided as (
 
     select
@@ -22,20 +39,7 @@ decided as (
             and decisions.window_index = measures.window_index
             and decisions.atom_id = measures.atom_id
             and measures.is_kept
-    left join (
-        select
-            vetoes.window_set,
-            vetoes.window_index,
-            vetoes.selection_engine,
-            vetoes.atom_id,
-            bool_or(vetoes.severity = 'hard') as is_hard,
-            bool_or(active.is_data_check) as is_data
-        from {{ ref('vetoes') }} as vetoes
-        inner join {{ current_unsealed_run() }} as current_run on vetoes.run_id = current_run.run_id
-        inner join {{ ref('active_vetoes') }} as active on vetoes.code = active.code
-        where vetoes.is_fired
-        group by all
-    ) as fired
+    left join fired
         on
             decisions.window_set = fired.window_set
             and decisions.window_index = fired.window_index

@@ -1,4 +1,4 @@
--- One row per asset class with defaults: the tick, lot and precision its instruments have where their metadata say none.
+-- One row per asset class with defaults: tick, lot and precision of instruments whose own metadata do not say them.
 with named as (
 
     select

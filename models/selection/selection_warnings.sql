@@ -140,6 +140,12 @@ unmeasured as (
 
 ),
 
+absent as (
+
+    select unnest(['liquidity', 'adx']) as factor
+
+),
+
 found as (
 
     select * from declared_off
@@ -194,7 +200,7 @@ found as (
         cast(null as varchar) as atom_id,
         'the profile declares that there is no volume: every atom has the probability 0.5' as detail
     from engines
-    cross join (select unnest(['liquidity', 'adx']) as factor) as absent
+    cross join absent
     where engines.is_scored and {{ setting('bars.volume') }} = 'absent'
     union all
     select
@@ -248,8 +254,8 @@ found as (
         'KAPPA_HIGH' as code,
         clustering_id as subject,
         cast(null as varchar) as atom_id,
-        'the condition number is ' || coalesce(cast(kappa as varchar), 'infinite') || ' after the shrinkage ' || shrinkage
-            as detail
+        'the condition number is ' || coalesce(cast(kappa as varchar), 'infinite') || ' after the shrinkage '
+        || shrinkage as detail
     from {{ ref('calc_clusters') }}
     where is_singular or kappa > {{ setting('selection.kappa_max', 'double') }}
     union all

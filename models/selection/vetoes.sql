@@ -1,4 +1,4 @@
--- One row per window, scored engine, atom and active check: what was measured, against which limit, and whether it fired.
+-- One row per window, scored engine, atom and active check: the metric, its limit, and whether it fired.
 with engines as (
 
     select item as selection_engine

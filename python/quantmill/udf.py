@@ -23,4 +23,6 @@ def normal_cdf(scores: Any) -> Any:
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Register every function of this module on `connection`."""
-    connection.create_function("normal_cdf", normal_cdf, ["DOUBLE"], "DOUBLE", type="arrow")  # type: ignore[arg-type]
+    from duckdb.func import PythonUDFType
+
+    connection.create_function("normal_cdf", normal_cdf, ["DOUBLE"], "DOUBLE", type=PythonUDFType.ARROW)

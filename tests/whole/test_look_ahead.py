@@ -24,6 +24,10 @@ pytestmark = pytest.mark.build
 
 SESSION_COUNT = 1600
 CUTS = np.random.default_rng(20221228).choice(np.arange(500, SESSION_COUNT - 30), size=5, replace=False)
+# Windows that reach beyond the last bar do not exist: these are compared up to the last one that does.
+BY_WINDOW = (
+    "weights", "targets", "decisions", "probabilities", "scores", "clusters", "vetoes", "warnings", "window regimes",
+)  # fmt: skip
 
 Bars = tuple[list[str], list[str], np.ndarray]
 
@@ -96,8 +100,35 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
             where decision_date <= ?
         """,
         "decisions": """
-            select window_set, window_index, decision_date, atom_id, outcome, score
+            select window_set, window_index, decision_date, selection_engine, atom_id, outcome, score, cluster_id,
+                lost_to
             from selection.decisions join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "probabilities": """
+            select window_set, window_index, decision_date, atom_id, factor, raw_value, probability, is_imputed
+            from selection.factor_probabilities join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "scores": """
+            select window_set, window_index, decision_date, selection_engine, atom_id, log_score, rank, fit_multiplier
+            from selection.alpha_scores join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "clusters": """
+            select window_set, window_index, decision_date, clustering_id, symbol, cluster_id, threshold,
+                co_member_count
+            from selection.clusters join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "vetoes": """
+            select window_set, window_index, decision_date, selection_engine, atom_id, code, metric_value, is_fired
+            from selection.vetoes join selection.windows using (run_id, window_set, window_index)
+            where decision_date <= ?
+        """,
+        "warnings": """
+            select window_set, window_index, decision_date, selection_engine, code, subject, detail
+            from selection.selection_warnings join selection.windows using (run_id, window_set, window_index)
             where decision_date <= ?
         """,
         "days": """
@@ -124,7 +155,7 @@ def compare(whole: Home, other: Home, cut: date, *, last_window: int, last_day: 
     expected = dict(decided(whole, cut))
     for name, rows in decided(other, cut):
         known = expected[name]
-        if name in ("weights", "targets", "decisions", "window regimes"):
+        if name in BY_WINDOW:
             known = {row for row in known if row[1] <= last_window}
         if name == "weights":
             compared = len(rows)

@@ -298,9 +298,27 @@ def test_the_ledger_has_a_gate_for_each_cell_with_costs(sample_home: Home) -> No
 
 
 def test_winners_are_the_whole_pool_under_baseline(sample_home: Home) -> None:
-    assert ask(sample_home, "select distinct winner_count, universe_count, is_scarce from selection.funnel") == [
-        (20, 20, False)
-    ]
+    found = ask(
+        sample_home,
+        """
+        select distinct winner_count, universe_count, scored_count, not_vetoed_count, is_scarce from selection.funnel
+        where selection_engine = 'baseline'
+        """,
+    )
+    assert found == [(20, 20, 20, 20, False)]
+
+
+def test_the_scored_engine_chooses_about_sixteen_of_twenty_and_never_none(sample_home: Home) -> None:
+    count, least, mean, most = ask(
+        sample_home,
+        """
+        select count(*), min(winner_count), avg(winner_count), max(winner_count) from selection.funnel
+        where selection_engine = 'v3.2'
+        """,
+    )[0]
+    assert count == 62
+    assert least >= 1 and most <= 20
+    assert 14 < mean < 18
 
 
 def test_settings_carry_the_layer_they_came_from(sample_home: Home) -> None:

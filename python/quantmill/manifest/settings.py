@@ -71,7 +71,6 @@ Factor = Literal[
     "stability",
     "survival",
 ]
-AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
 
 
 def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -107,7 +106,9 @@ class UniverseSettings(Record):
         default=(), description="landed and judged, never candidates"
     )
     logic: Literal["buy_hold"] = Field(description="logic of every candidate")
-    direction: Literal["LONG", "SHORT"] = Field(description="direction of every candidate")
+    direction: Literal["LONG", "SHORT", "LATE"] = Field(
+        description="direction of every candidate; LATE: the sign of its momentum at each decision"
+    )
 
 
 class BarSettings(Record):

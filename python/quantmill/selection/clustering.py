@@ -149,14 +149,16 @@ def correlation_distance(correlation: FloatArray) -> FloatArray:
 
 def average_distance(distances: Sequence[FloatArray]) -> FloatArray:
     """Return the root mean square of distances, which is the distance of the mean correlation."""
-    return np.sqrt(np.mean([distance**2 for distance in distances], axis=0))
+    squared: FloatArray = np.mean([distance**2 for distance in distances], axis=0)
+    return np.sqrt(squared)
 
 
 def ward_clusters(distance: FloatArray, cut: float, max_clusters: int) -> IntArray:
     """Return the cluster of each of n assets, 1..K by size descending, then by smallest position.
 
     `distance` is (n, n). The tree of Ward's linkage is cut at height `cut`, and where that leaves more than
-    `max_clusters`, so that they are that many. Raises `DataContractError` for a distance that is not finite.
+    `max_clusters`, higher, so that they are no more than that. Raises `DataContractError` for a distance that is
+    not finite.
     """
     count = len(distance)
     if count < 2:

@@ -86,7 +86,8 @@ def _sessions(returns: Any, symbols: list[str]) -> np.ndarray[Any, Any]:
         return np.zeros(0, dtype="datetime64[D]")
     names = ", ".join("'" + symbol.replace("'", "''") + "'" for symbol in symbols)
     found = returns.filter(f"symbol in ({names})").aggregate("session_date", "session_date").order("session_date")
-    return found.to_arrow_table()["session_date"].to_numpy().astype("datetime64[D]")
+    dates = found.to_arrow_table()["session_date"].to_numpy()
+    return np.asarray(dates, dtype="datetime64[D]")
 
 
 def _rules(settings: Settings, regime: str) -> ClusteringRules:
@@ -132,7 +133,12 @@ def _records(own: list[str], found: Clustering, scale: float) -> tuple[list[Any]
     for a in range(len(own)):
         for b in range(a + 1, len(own)):
             if labels[a] == labels[b]:
-                numbers = (found.correlation[a, b], found.leverage_correlation[a, b], found.beta[a, b], found.beta[b, a])
+                numbers = (
+                    found.correlation[a, b],
+                    found.leverage_correlation[a, b],
+                    found.beta[a, b],
+                    found.beta[b, a],
+                )
                 pairs.append((own[a], own[b], labels[a], *(_number(float(value)) for value in numbers)))
     clusters = []
     for label in range(1, found.cluster_count + 1):

@@ -1,4 +1,4 @@
--- Fails with the candidates that have no outcome under an engine, winners that were never kept, and a baseline that chose.
+-- Fails with candidates that have no outcome under an engine, winners never kept, and a baseline that chose.
 with engines as (
 
     select distinct
