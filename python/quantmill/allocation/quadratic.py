@@ -222,8 +222,8 @@ def _ratio_form(program: RatioProgram) -> _Standard:
     if program.rows is not None and program.limits is not None:
         rows.append(program.rows - (program.limits / total)[:, None])
     bounds = np.concatenate(rows)
-    # A return of one for the best single unit keeps y near the size of weights.
-    size = float(program.excess.max())
+    # Returns of about one keep y near the size of weights; their signs stay, or a loss would become a gain.
+    size = float(np.abs(program.excess).max())
     if not (program.turnover > 0 and program.previous is not None):
         return _Standard(
             2.0 * program.quadratic,
