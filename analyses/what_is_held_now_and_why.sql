@@ -9,7 +9,7 @@ from selection.runs_latest as latest
 inner join tournaments.configs as configs on latest.run_id = configs.run_id
 inner join tournaments.atom_weights as weights
     on configs.run_id = weights.run_id and configs.config_id = weights.config_id
-where latest.profile = 'sample' and configs.risk_profile = 'min_variance'
+where latest.profile = 'sample' and configs.engine = 'custom' and configs.risk_profile = 'min_variance'
 qualify
     weights.window_index = max(weights.window_index) over ()
     and weights.weight > 0.005

@@ -2,6 +2,7 @@
 with returns as (
 
     select
+        cells.engine,
         cells.risk_profile,
         metrics.window_index,
         metrics.value
@@ -21,7 +22,8 @@ select
     round(100 * market.value, 2) as market_percent
 from selection.runs_latest as latest
 inner join selection.windows as windows on latest.run_id = windows.run_id
-inner join returns as own on windows.window_index = own.window_index and own.risk_profile = 'min_variance'
+inner join returns as own
+    on windows.window_index = own.window_index and own.engine = 'custom' and own.risk_profile = 'min_variance'
 inner join returns as market on windows.window_index = market.window_index and market.risk_profile = 'market'
 where latest.profile = 'sample'
 order by own.value

@@ -154,7 +154,8 @@ def solve_ratio(program: RatioProgram, solvers: Sequence[str] = SOLVER_ORDER) ->
 
     def weights_of(found: FloatArray) -> FloatArray:
         point = found[:units]
-        return point * (program.total / point.sum())
+        weights: FloatArray = point * (program.total / point.sum())
+        return weights
 
     return _first_accepted(program, _ratio_form(program), solvers, weights_of)
 

@@ -10,8 +10,8 @@ def test_weights_within_a_millionth_are_a_pair_and_others_are_not():
     base = np.array([0.25, 0.25, 0.5])
     weights = {
         "hrp": base,
-        "risk_parity": base + (5e-7, -5e-7, 0),
-        "max_sharpe": base + (2e-6, -2e-6, 0),
+        "risk_parity": base + np.array([5e-7, -5e-7, 0]),
+        "max_sharpe": base + np.array([2e-6, -2e-6, 0]),
         "min_variance": base[::-1],
     }
     assert converged_pairs(weights) == [("hrp", "risk_parity")]
@@ -24,6 +24,7 @@ def test_books_of_cash_are_no_pair():
 
 def test_solvers_drift_beyond_a_thousandth():
     base = np.array([0.5, 0.5])
-    assert solver_drift(base, base + (9e-4, -9e-4)) == 0.0
-    assert solver_drift(base, base + (2e-3, -2e-3)) == np.abs((base + (2e-3, 0)) - base).max()
+    drifted = base + np.array([2e-3, -2e-3])
+    assert solver_drift(base, base + np.array([9e-4, -9e-4])) == 0.0
+    assert solver_drift(base, drifted) == float(np.abs(drifted - base).max())
     assert solver_drift(np.array([]), np.array([])) == 0.0

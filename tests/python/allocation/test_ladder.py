@@ -74,12 +74,8 @@ def test_each_rung_of_the_ladder_is_a_row_and_the_profile_falls_to_its_own_stand
     assert {used for _, used, _, _ in steps(found)} == {"custom"}
 
 
-@pytest.mark.parametrize(
-    ("profile", "stand_in"), [("hrp", "risk_parity"), ("max_sharpe", "min_variance")]
-)
-def test_a_profile_that_cannot_be_solved_has_the_weights_of_its_stand_in(
-    rising, solve, monkeypatch, profile, stand_in
-):
+@pytest.mark.parametrize(("profile", "stand_in"), [("hrp", "risk_parity"), ("max_sharpe", "min_variance")])
+def test_a_profile_that_cannot_be_solved_has_the_weights_of_its_stand_in(rising, solve, monkeypatch, profile, stand_in):
     expected = solve(rising, stand_in)
     house = ladder.find_engine("custom")
 

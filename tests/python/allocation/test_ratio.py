@@ -90,9 +90,7 @@ def test_with_a_linear_row_too(seed):
     best = solve_ratio(program(covariance, mean, 0.4)).weights
     rows, limits = (best > 0.2).astype(float)[None, :], np.array([0.2])
     found = solve_ratio(program(covariance, mean, 0.4, rows=rows, limits=limits))
-    np.testing.assert_allclose(
-        found.weights, reference(covariance, mean, 0.4, rows=rows, limits=limits), atol=5e-6
-    )
+    np.testing.assert_allclose(found.weights, reference(covariance, mean, 0.4, rows=rows, limits=limits), atol=5e-6)
 
 
 def test_every_solver_finds_the_same():
@@ -140,9 +138,7 @@ def test_the_best_excess_pays_for_its_trades_and_keeps_to_rows(make_request):
     )
     assert best_excess(priced) == pytest.approx(0.15 + 0.05 - 0.02 * 1.0)
     rows = np.array([[0.0, 0.0, 1.0, 0.0]])
-    ruled = make_request(
-        "max_sharpe", np.eye(4), mean=(0.1, 0.0, 0.3, 0.0), cap=0.5, rows=rows, limits=np.array([0.2])
-    )
+    ruled = make_request("max_sharpe", np.eye(4), mean=(0.1, 0.0, 0.3, 0.0), cap=0.5, rows=rows, limits=np.array([0.2]))
     assert best_excess(ruled) == pytest.approx(0.2 * 0.3 + 0.5 * 0.1)
 
 

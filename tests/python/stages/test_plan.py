@@ -12,7 +12,11 @@ SETTINGS = resolve(ROOT / "manifest", "sample", overrides={}, environment={}).se
 
 
 def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
-    [config] = [config for config in plan_configs(SETTINGS) if config["risk_profile"] == "min_variance"]
+    [config] = [
+        config
+        for config in plan_configs(SETTINGS)
+        if (config["engine"], config["risk_profile"]) == ("custom", "min_variance")
+    ]
     text = (
         '{"engine":"custom","profile":"min_variance","rebalance":"window","selection":"baseline",'
         '"variant":"shared","window_set":"secular"}'
@@ -22,8 +26,8 @@ def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
 
 def test_ids_are_unique_and_every_configuration_has_each_simulator_and_cost_model() -> None:
     configs, cells = plan_configs(SETTINGS), plan_cells(SETTINGS)
-    assert len({config["config_id"] for config in configs}) == len(configs) == 5
-    assert len({cell["cell_id"] for cell in cells}) == len(cells) == 10
+    assert len({config["config_id"] for config in configs}) == len(configs) == 13
+    assert len({cell["cell_id"] for cell in cells}) == len(cells) == 26
     assert {(cell["config_id"], cell["cost_model"]) for cell in cells} == {
         (config["config_id"], cost) for config in configs for cost in ("std_6bp", "gross")
     }
@@ -37,6 +41,9 @@ def test_baselines_are_marked_with_their_roles() -> None:
         "raw_pool_ew": "calibration",
         "equal_weight": None,
         "min_variance": None,
+        "hrp": None,
+        "risk_parity": None,
+        "max_sharpe": None,
     }
 
 
