@@ -109,7 +109,7 @@ def _mean_risk(request: Request, objective: Any, **extra: Any) -> Any:
 
 
 def _min_variance(request: Request) -> Any:
-    import cvxpy
+    from cvxpy import norm1  # type: ignore[attr-defined]
     from skfolio.optimization import ObjectiveFunction
 
     linear = request.penalty / request.periods_per_year
@@ -118,7 +118,7 @@ def _min_variance(request: Request) -> Any:
     def penalties(weights: Any) -> Any:
         cost = linear @ weights
         if price > 0 and request.previous is not None:
-            cost = cost + price * cvxpy.sum(cvxpy.abs(weights - request.previous))
+            cost = cost + price * norm1(weights - request.previous)
         return cost
 
     return _mean_risk(request, ObjectiveFunction.MINIMIZE_RISK, add_objective=penalties)
