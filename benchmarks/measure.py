@@ -186,7 +186,19 @@ def functions() -> None:
     targets = np.array([allocation.atom_weights for allocation in found])
     rows_of_decision = np.array([request.decision_row for request in requests])
 
+    def allocate_all() -> object:
+        every = allocate_windows(
+            returns, atoms, np.arange(count), np.ones(count, dtype=np.int64), requests, settings.allocation,
+            periods_per_year=252,
+        )  # fmt: skip
+        for walked in every.values():
+            simulate_weights(np.array([allocation.atom_weights for allocation in walked]))
+        return every
+
     def simulate_cell() -> object:
+        return simulate_weights(targets)
+
+    def simulate_weights(targets: object) -> object:
         return simulate(
             prepare_bars(returns, symbols=atoms, settings=settings.simulation), targets, rows_of_decision, 1491,
             mode="window", cost_model=CostModel(slippage_bps=5, commission_bps=1, borrow_annual=0.02),
@@ -202,7 +214,16 @@ def functions() -> None:
         return seconds
 
     simulate_cell()
-    print(json.dumps({"allocate": repeated(allocate), "simulate": repeated(simulate_cell)}))
+    allocate_all()
+    print(
+        json.dumps(
+            {
+                "allocate": repeated(allocate),
+                "every": repeated(allocate_all),
+                "simulate": repeated(simulate_cell),
+            }
+        )
+    )
 
 
 def measure_functions() -> list[Figure]:
@@ -221,6 +242,12 @@ def measure_functions() -> list[Figure]:
             "30 ms",
             found["allocate"],
             "estimates, clusters, Layer 2, solves, guards and records; nothing is cached between calls",
+        ),
+        Figure(
+            "five profiles by the engine custom, each simulated, 20 assets, 62 windows, from arrays",
+            "1 s",
+            found["every"],
+            "310 solves and five paths; nothing is cached between calls",
         ),
         Figure(
             "one simulated cell, 1,240 sessions, 20 assets",

@@ -28,7 +28,7 @@ solved as (
         any_value(capability) as capability,
         any_value(capability_reason) as capability_reason,
         arg_min(fallback_reason, window_index)
-            filter (where fallback_reason is not null and status <> 'delegated') as example_reason
+        filter (where fallback_reason is not null and status <> 'delegated') as example_reason
     from {{ ref('calc_allocations') }}
     group by run_id, config_id
 

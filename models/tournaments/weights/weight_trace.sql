@@ -1,8 +1,19 @@
 -- One row per window, configuration and path from the book to a symbol: the product of the weights along it.
 with solved as (
 
-    select *
-    from {{ ref('calc_allocations') }}
+    select * from {{ ref('calc_allocations') }}
+
+),
+
+unnested_atoms as (
+
+    select
+        run_id,
+        window_set,
+        window_index,
+        config_id,
+        unnest(weights) as item
+    from solved
 
 ),
 
@@ -17,8 +28,21 @@ through_atoms as (
         item.symbol as symbol,
         item.weight as atom_weight,
         case item.direction when 'SHORT' then -1 else 1 end as sign
-    from (select *, unnest(weights) as item from solved)
+    from unnested_atoms
     where item.weight > 0
+
+),
+
+unnested_symbols as (
+
+    select
+        run_id,
+        window_set,
+        window_index,
+        config_id,
+        unnest(targets) as item
+    from solved
+    where len(weights) = 0
 
 ),
 
@@ -34,7 +58,7 @@ straight as (
         item.symbol as symbol,
         item.gross_weight as atom_weight,
         1 as sign
-    from (select *, unnest(targets) as item from solved where len(weights) = 0)
+    from unnested_symbols
 
 ),
 
@@ -69,7 +93,7 @@ final as (
         cast(1 as double) as sleeve_weight,
         atom_weight,
         cast(sign as integer) as sign,
-        atom_weight * sign as product
+        cast(1 as double) * atom_weight * sign as product
 
     from paths
 

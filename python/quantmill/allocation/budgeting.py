@@ -84,7 +84,7 @@ def _free_budget(scaled: FloatArray) -> tuple[FloatArray, float]:
             break
         hessian = scaled.copy()
         hessian[diagonal, diagonal] += 1.0 / (count * point * point)
-        step = np.linalg.solve(hessian, -slope)
+        step: FloatArray = np.asarray(np.linalg.solve(hessian, -slope), dtype=np.float64)
         decrement = float(np.sqrt(max(-count * float(slope @ step), 0.0)))
         length = 1.0 if decrement < 0.25 else 1.0 / (1.0 + decrement)
         point = point + min(length, _longest(point, step)) * step
@@ -125,12 +125,10 @@ def _bounded_budget(scaled: FloatArray, cone: FloatArray, start: FloatArray) -> 
         for is_corrector in (False, True):
             complement = slack * multiplier - target
             right = -dual - (ratio * primal - complement / slack) @ cone
-            move = np.linalg.solve(hessian, right)
+            move = np.asarray(np.linalg.solve(hessian, right), dtype=np.float64)
             move_slack = -primal - cone @ move
             move_multiplier = -(complement + multiplier * move_slack) / slack
-            length = min(
-                _longest(point, move), _longest(slack, move_slack), _longest(multiplier, move_multiplier)
-            )
+            length = min(_longest(point, move), _longest(slack, move_slack), _longest(multiplier, move_multiplier))
             if not is_corrector:
                 ahead = float((slack + length * move_slack) @ (multiplier + length * move_multiplier)) / rows
                 aim = min(1.0, max(1e-4, (ahead / centre) ** 3)) * centre

@@ -38,7 +38,7 @@ def leaf_order(streams: FloatArray, variant: HrpVariant = "product") -> IntArray
     distances = condensed_distances(np.clip(unit @ unit.T, -1.0, 1.0))
     is_product = variant == "product"
     tree = linkage(distances, method="ward" if is_product else "single", optimal_ordering=is_product)
-    return leaves_list(tree).astype(np.int64)
+    return np.asarray(leaves_list(tree), dtype=np.int64)
 
 
 def hierarchical_risk_parity(

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from quantmill.allocation.engines import find_engine
 from quantmill.allocation.engines.contract import (
     MEAN_PROFILES,
-    PROFILES,
     Engine,
     Request,
     RiskProfile,
@@ -416,7 +415,8 @@ class _Solving:
             # NaN is no positive return either.
             if not (request.excess.max() > 0 and best > 0):
                 code = "ALL_NEGATIVE_MEAN"
-                reason = f"the best allowed excess return is {best:.6g} a year, of a single cluster {request.excess.max():.6g}"
+                single = float(request.excess.max())
+                reason = f"the best allowed excess return is {best:.6g} a year, of a single cluster {single:.6g}"
         if not reason:
             return ""
         self.events.append(Event(code, "WARN", reason))

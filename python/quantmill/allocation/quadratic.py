@@ -154,7 +154,8 @@ def solve_ratio(program: RatioProgram, solvers: Sequence[str] = SOLVER_ORDER) ->
 
     def weights_of(found: FloatArray) -> FloatArray:
         point = found[:units]
-        return point * (program.total / point.sum())
+        weights: FloatArray = point * (program.total / point.sum())
+        return weights
 
     return _first_accepted(program, _ratio_form(program), solvers, weights_of)
 
@@ -222,8 +223,8 @@ def _ratio_form(program: RatioProgram) -> _Standard:
     if program.rows is not None and program.limits is not None:
         rows.append(program.rows - (program.limits / total)[:, None])
     bounds = np.concatenate(rows)
-    # A return of one for the best single unit keeps y near the size of weights.
-    size = float(program.excess.max())
+    # Returns of about one keep y near the size of weights; their signs stay, or a loss would become a gain.
+    size = float(np.abs(program.excess).max())
     if not (program.turnover > 0 and program.previous is not None):
         return _Standard(
             2.0 * program.quadratic,

@@ -2,25 +2,25 @@
 -- from before the trace was kept have targets alone, so the run at hand is judged.
 with targets as (
 
-    select *
-    from {{ ref('target_weights') }}
-    where run_id in (select run_id from {{ ref('current_run') }})
+    select target_weights.*
+    from {{ ref('target_weights') }} as target_weights
+    inner join {{ ref('current_run') }} as current_run on target_weights.run_id = current_run.run_id
 
 ),
 
 traced as (
 
     select
-        run_id,
-        window_set,
-        window_index,
-        config_id,
-        symbol,
-        sum(product) as net_weight,
-        sum(abs(product)) as gross_weight,
-        max(abs(product - sleeve_weight * atom_weight * sign)) as product_gap
-    from {{ ref('weight_trace') }}
-    where run_id in (select run_id from {{ ref('current_run') }})
+        trace.run_id,
+        trace.window_set,
+        trace.window_index,
+        trace.config_id,
+        trace.symbol,
+        sum(trace.product) as net_weight,
+        sum(abs(trace.product)) as gross_weight,
+        max(abs(trace.product - trace.sleeve_weight * trace.atom_weight * trace.sign)) as product_gap
+    from {{ ref('weight_trace') }} as trace
+    inner join {{ ref('current_run') }} as current_run on trace.run_id = current_run.run_id
     group by all
 
 )

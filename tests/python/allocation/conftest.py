@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quantmill.allocation.engines.contract import Request
 from quantmill.allocation.estimators import WindowInput
+from quantmill.allocation.feasible import FeasibleSet
 from quantmill.manifest.settings import AllocationSettings
 
 DEFAULTS = {
@@ -36,6 +38,18 @@ DEFAULTS = {
         "TURBULENT": 0.10,
         "CRISIS": 0.20,
     },
+    "mean_rows_min": 60,
+    "risk_free_annual": 0.0,
+    "l2_floor_max_sharpe": 0.10,
+    "sharpe_max": 10.0,
+    "hrp_variant": "product",
+    "volatility_bands": {
+        "equal_weight": 0.45,
+        "min_variance": 0.35,
+        "hrp": 0.45,
+        "risk_parity": 0.45,
+        "max_sharpe": 0.90,
+    },
     "fragility": 0.20,
     "turnover_penalty": False,
     "turnover_cost_model": "std_6bp",
@@ -55,6 +69,7 @@ PLAIN = {
     "variance_floor": 0.0,
     "kappa_max": 1e12,
     "l2_gamma": dict.fromkeys(DEFAULTS["l2_gamma"], 0.0),
+    "l2_floor_max_sharpe": 0.0,
     "fragility": 0.0,
 }
 
@@ -128,3 +143,57 @@ def stocks() -> tuple[tuple[str, ...], np.ndarray]:
 def default_values() -> dict[str, object]:
     """The default settings as plain values."""
     return dict(DEFAULTS)
+
+
+@pytest.fixture
+def streams_of() -> Callable[..., np.ndarray]:
+    """Streams (K, T) whose sample mean and sample covariance (divided by T - 1) are exactly those asked for."""
+
+    def build(covariance, mean=None, sessions=252, seed=0):
+        covariance = np.asarray(covariance, dtype=float)
+        raw = np.random.default_rng(seed).normal(size=(sessions, len(covariance)))
+        raw -= raw.mean(axis=0)
+        white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw.T))).T
+        mean = np.zeros(len(covariance)) if mean is None else np.asarray(mean)
+        return (white @ np.linalg.cholesky(covariance).T + mean).T
+
+    return build
+
+
+@pytest.fixture
+def make_request() -> Callable[..., Request]:
+    """A request for one profile on a covariance, a mean and streams, without caps or penalties unless given."""
+
+    def build(profile, covariance, *, mean=None, streams=None, cap=1.0, budget=1.0, rows=None, limits=None, **changes):
+        covariance = np.asarray(covariance, dtype=float)
+        count = len(covariance)
+        feasible = FeasibleSet(
+            budget=budget,
+            cap=cap,
+            asset_cap=1.0,
+            is_cap_relaxed=False,
+            is_asset_cap_relaxed=False,
+            rows=rows,
+            limits=limits,
+            point=None,
+            refusal="",
+        )
+        values = {
+            "profile": profile,
+            "covariance": covariance,
+            "mean_variance": float(np.trace(covariance)) / count,
+            "mean": np.zeros(count) if mean is None else np.asarray(mean, dtype=float),
+            "streams": np.empty((count, 0)) if streams is None else streams,
+            "fragility": np.zeros(count),
+            "feasible": feasible,
+            "periods_per_year": 252,
+            "gamma": 0.0,
+            "fragility_weight": 0.0,
+            "risk_free_annual": 0.0,
+            "turnover_price": 0.0,
+            "previous": None,
+            "hrp_variant": "product",
+        }
+        return Request(**{**values, **changes})
+
+    return build

@@ -10,17 +10,12 @@ import scs
 from hypothesis import Phase, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
-from quantmill.allocation import windows as module
+from quantmill.allocation import ladder as module
+from quantmill.allocation import windows as walking
+from quantmill.allocation.engines.contract import PROFILES
 from quantmill.allocation.estimators import WindowInput, estimate_windows
-from quantmill.allocation.windows import (
-    PROFILES,
-    WindowRequest,
-    allocate_windows,
-    ridge,
-    solve_profile,
-    turnover_price,
-    walk,
-)
+from quantmill.allocation.ladder import ridge, solve_profile
+from quantmill.allocation.windows import WindowRequest, allocate_windows, turnover_price, walk
 from quantmill.errors import BadValue, DataContractError
 from quantmill.manifest.settings import AllocationSettings
 
@@ -107,7 +102,7 @@ def test_equal_weight_gives_clusters_the_same_and_atoms_their_share(simulate, al
 def test_the_two_profiles_of_a_window_share_clusters_and_shares(simulate, make_window, make_settings):
     settings = make_settings()
     (estimate,) = estimate_windows([make_window(simulate())], settings, periods_per_year=252)
-    first, second = (solve_profile(estimate, profile, settings) for profile in PROFILES)
+    first, second = (solve_profile(estimate, profile, settings) for profile in ("equal_weight", "min_variance"))
     np.testing.assert_array_equal(first.cluster_ids, second.cluster_ids)
     np.testing.assert_array_equal(first.shares, second.shares)
     covariance = estimate.moments.covariance
@@ -557,8 +552,10 @@ def test_settings_that_miss_a_key_are_errors_and_not_statuses(simulate, allocate
         allocate(simulate(), window={"quadrant": "BOOM"})
     with pytest.raises(BadValue, match="regime_caps has no regime 'NORMAL'"):
         allocate(simulate(), regime_caps={"CRISIS": 0.15})
-    with pytest.raises(BadValue, match="no profile 'hrp'"):
-        allocate(simulate(), "hrp")
+    with pytest.raises(BadValue, match="the engine custom has no profile 'barbell'"):
+        allocate(simulate(), "barbell")
+    with pytest.raises(BadValue, match="there is no engine 'abacus'; there are custom, skfolio"):
+        allocate(simulate(), solve={"engine": "abacus"})
 
 
 def test_the_walk_hands_its_weights_on(simulate, make_window, make_settings, monkeypatch):
@@ -566,12 +563,12 @@ def test_the_walk_hands_its_weights_on(simulate, make_window, make_settings, mon
     windows = [make_window(simulate(seed=seed), index=seed) for seed in range(3)]
     estimates = estimate_windows(windows, settings, periods_per_year=252)
     seen = []
-    genuine = module.solve_profile
+    genuine = walking.solve_profile
 
     def spy(estimate, profile, settings, **kwargs):
         seen.append(dict(kwargs["previous_weights"]))
         return genuine(estimate, profile, settings, **kwargs)
 
-    monkeypatch.setattr(module, "solve_profile", spy)
+    monkeypatch.setattr(walking, "solve_profile", spy)
     found = walk(estimates, "min_variance", settings, turnover_price=0.01)
     assert seen == [{}, found[0].weights_by_atom(), found[1].weights_by_atom()]

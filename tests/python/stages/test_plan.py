@@ -27,7 +27,7 @@ def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
     found = {
         config["rebalance_mode"]: config["config_id"]
         for config in plan_configs(SETTINGS)
-        if config["risk_profile"] == "min_variance" and config["selection_engine"] == "baseline"
+        if (config["engine"], config["risk_profile"], config["selection_engine"]) == ("custom", "min_variance", "baseline")
     }
     assert found
     for mode, config_id in found.items():

@@ -61,14 +61,15 @@ class Request:
     @property
     def penalty(self) -> FloatArray:
         """Linear cost of fragility in risk objectives, lambda_f * s * phi, annual, shape (K)."""
-        return self.fragility_weight * self.mean_variance * self.fragility
+        return np.asarray(self.fragility_weight * self.mean_variance * self.fragility)
 
     @property
     def adjusted_mean(self) -> FloatArray:
         """Mean less its fragility, mu - lambda_f * sqrt(s) * (phi - 1), annual, shape (K)."""
         if not self.fragility.any():
             return self.mean
-        return self.mean - self.fragility_weight * np.sqrt(self.mean_variance) * (self.fragility - 1.0)
+        drop: FloatArray = self.fragility_weight * np.sqrt(self.mean_variance) * (self.fragility - 1.0)
+        return self.mean - drop
 
     @property
     def excess(self) -> FloatArray:

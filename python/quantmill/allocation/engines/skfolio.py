@@ -53,9 +53,7 @@ def solve_request(request: Request) -> Solution:
     return Solution(weights, solver if weights is not None else "none", (SolverTry(solver, status, reason),))
 
 
-def _capped(
-    request: Request, found: FloatArray | None, status: str, reason: str
-) -> tuple[FloatArray | None, str, str]:
+def _capped(request: Request, found: FloatArray | None, status: str, reason: str) -> tuple[FloatArray | None, str, str]:
     """Check the library's uncapped weights for what they must be, then cap them by the shared projection."""
     whole = Polytope(total=1.0, lower=np.zeros(request.count), upper=np.ones(request.count))
     weights, status, reason = accepted_weights(whole, found, status, reason)
@@ -111,7 +109,7 @@ def _mean_risk(request: Request, objective: Any, **extra: Any) -> Any:
 
 
 def _min_variance(request: Request) -> Any:
-    import cvxpy
+    from cvxpy import norm1  # type: ignore[attr-defined]
     from skfolio.optimization import ObjectiveFunction
 
     linear = request.penalty / request.periods_per_year
@@ -120,7 +118,7 @@ def _min_variance(request: Request) -> Any:
     def penalties(weights: Any) -> Any:
         cost = linear @ weights
         if price > 0 and request.previous is not None:
-            cost = cost + price * cvxpy.norm1(weights - request.previous)
+            cost = cost + price * norm1(weights - request.previous)
         return cost
 
     return _mean_risk(request, ObjectiveFunction.MINIMIZE_RISK, add_objective=penalties)

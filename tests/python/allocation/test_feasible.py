@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from quantmill.allocation.custom import (
-    equal_weights,
-    feasible_set,
-    inverse_volatility_weights,
-    minimum_variance_program,
-)
+from quantmill.allocation.engines.contract import Request, shared_covariance
+from quantmill.allocation.engines.custom import minimum_variance_program
 from quantmill.allocation.estimators import Moments
+from quantmill.allocation.feasible import equal_weights, feasible_set, inverse_volatility_weights
 from quantmill.allocation.quadratic import solve
 from quantmill.errors import DataContractError
 
@@ -34,9 +31,24 @@ def caps(count, cap, *, policy="relax", asset_cap=1.0, exposure=None):
     return feasible_set(count, cap=cap, asset_cap=asset_cap, policy=policy, exposure=exposure)
 
 
-def min_variance(which, feasible, **penalties):
-    terms = {"epsilon": 0.0, "variance_floor": 0.0, "gamma": 0.0, "fragility_weight": 0.0, **penalties}
-    found = solve(minimum_variance_program(which, feasible, **terms))
+def min_variance(which, feasible, *, epsilon=0.0, variance_floor=0.0, gamma=0.0, **terms):
+    request = Request(
+        profile="min_variance",
+        covariance=shared_covariance(which, epsilon, variance_floor),
+        mean_variance=which.mean_variance,
+        mean=which.mean,
+        streams=np.empty((len(which.mean), 0)),
+        fragility=which.fragility,
+        feasible=feasible,
+        periods_per_year=252,
+        gamma=gamma,
+        fragility_weight=terms.get("fragility_weight", 0.0),
+        risk_free_annual=0.0,
+        turnover_price=terms.get("turnover_price", 0.0),
+        previous=terms.get("previous"),
+        hrp_variant="product",
+    )
+    found = solve(minimum_variance_program(request))
     assert found.weights is not None
     return found.weights
 
