@@ -9,10 +9,12 @@ import hashlib
 import json
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from quantmill.errors import DataContractError, LedgerError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 ZERO_HASH = "0" * 64
@@ -161,6 +164,7 @@ def frame_hash(
     a type that has no canonical text or does not fit the column, an empty key, and rows that share a key.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if significant_digits is not None and significant_digits < 1:
         raise DataContractError(
@@ -188,9 +192,10 @@ def frame_hash(
         cells = {
             name: _cells(_one_array(chunk.column(name)), sql_types[name], name, significant_digits) for name in names
         }
-        last_key = _require_unique(list(zip(*(cells[name] for name in key), strict=True)), last_key, key)
-        rows = zip(*cells.values(), strict=True)
-        digest.update("".join([f"[{','.join(row)}]\n" for row in rows]).encode())
+        last_key = _require_unique([cells[name] for name in key], last_key, key)
+        rows = pc.binary_join_element_wise("[", pc.binary_join_element_wise(*cells.values(), ","), "]\n", "")
+        end = int.from_bytes(memoryview(rows.buffers()[1])[4 * len(rows) : 4 * len(rows) + 4], sys.byteorder)
+        digest.update(memoryview(rows.buffers()[2])[:end])
     return digest.hexdigest()
 
 
@@ -307,18 +312,28 @@ def _row_order(table: pa.Table, sql_types: Mapping[str, str], key: Sequence[str]
 
 
 def _require_unique(
-    keys: list[tuple[str, ...]], before: tuple[str, ...] | None, names: Sequence[str]
+    keys: Sequence[pa.Array], before: tuple[str, ...] | None, names: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return the last of `keys`; raise `DataContractError` if two neighbours in [before, *keys] are equal."""
-    for left, right in zip([before, *keys], keys, strict=False):
-        if left == right:
-            shown = ", ".join(f"{name} {cell}" for name, cell in zip(names, right, strict=True))
-            raise DataContractError(
-                f"two rows of the frame share the key {shown}",
-                remedy="name the columns that identify a row, or keep one row per key",
-                key=right,
-            )
-    return keys[-1] if keys else before
+    """Return the last of the rows of `keys`, one array of texts per key column; raise `DataContractError` if two
+    neighbours in [before, *rows] are equal."""
+    import pyarrow.compute as pc
+
+    count = len(keys[0])
+    if not count:
+        return before
+    # Each text is a JSON value, so that rows are equal where their joined texts are.
+    joined = pc.binary_join_element_wise(*keys, ",")
+    repeated = pc.index(pc.equal(joined.slice(1), joined.slice(0, count - 1)), True).as_py() + 1
+    first = tuple(key[0].as_py() for key in keys)
+    if repeated or first == before:
+        right = tuple(key[repeated].as_py() for key in keys)
+        shown = ", ".join(f"{name} {cell}" for name, cell in zip(names, right, strict=True))
+        raise DataContractError(
+            f"two rows of the frame share the key {shown}",
+            remedy="name the columns that identify a row, or keep one row per key",
+            key=right,
+        )
+    return tuple(key[count - 1].as_py() for key in keys)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -327,9 +342,10 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
 
 
-def _cells(values: pa.Array, sql_type: str, name: str, digits: int | None) -> list[str]:
+def _cells(values: pa.Array, sql_type: str, name: str, digits: int | None) -> pa.Array:
     """Return the canonical text of each of `values`."""
     import numpy as np
+    import pyarrow as pa
 
     present = values.drop_null() if values.null_count else values
     if sql_type.endswith("]"):
@@ -338,31 +354,70 @@ def _cells(values: pa.Array, sql_type: str, name: str, digits: int | None) -> li
         cells = _float_cells(present, digits)
     else:
         cells = _RENDERERS[_kind(sql_type, name)](present, name)
+    if not isinstance(cells, pa.Array):
+        cells = pa.array(cells, pa.string())
     if not values.null_count:
         return cells
-    scattered = np.full(len(values), "null", dtype=object)
-    scattered[values.is_valid().to_numpy(zero_copy_only=False)] = cells
-    filled: list[str] = scattered.tolist()
-    return filled
+    is_null = values.is_null().to_numpy(zero_copy_only=False)
+    places = np.cumsum(~is_null) - 1
+    return cells.take(pa.array(places, mask=is_null)).fill_null("null")
 
 
 def _list_cells(values: pa.Array, element_type: str, name: str, digits: int | None) -> list[str]:
     import numpy as np
     import pyarrow.compute as pc
 
-    flat = _cells(values.flatten(), element_type, name, digits)
+    flat = _cells(values.flatten(), element_type, name, digits).to_pylist()
     ends = np.cumsum(pc.list_value_length(values).to_numpy(zero_copy_only=False)).astype(np.int64).tolist()
     return [f"[{','.join(flat[start:end])}]" for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _float_cells(values: pa.Array, digits: int | None) -> list[str]:
+def _float_cells(values: pa.Array, digits: int | None) -> pa.Array:
     import numpy as np
 
     # Adding zero turns -0 into 0 and leaves every other value as it is.
-    numbers = (values.to_numpy(zero_copy_only=False).astype(np.float64) + 0.0).tolist()
+    numbers = values.to_numpy(zero_copy_only=False).astype(np.float64) + 0.0
     if digits is not None:
-        numbers = [float(f"{number:.{digits - 1}e}") for number in numbers]
-    return [f'"{text}"' for text in map(float.hex, numbers)]
+        numbers = np.array([float(f"{number:.{digits - 1}e}") for number in numbers.tolist()], dtype=np.float64)
+    return _hex_texts(numbers)
+
+
+@cache
+def _hex_ends() -> tuple[pa.Array, pa.Array]:
+    """Return what stands before the mantissa, by 2 * sign + whether the number is subnormal, and what stands behind it,
+    by biased exponent."""
+    import pyarrow as pa
+
+    heads = ['"0x1.', '"0x0.', '"-0x1.', '"-0x0.']
+    return pa.array(heads), pa.array(['p-1022"', *(f'p{biased - 1023:+d}"' for biased in range(1, 0x800))])
+
+
+def _hex_texts(numbers: NDArray[Any]) -> pa.Array:
+    """Return the quoted `float.hex()` of (n,) doubles without -0, put together from their bits."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bits = numbers.view(np.uint64)
+    exponent = ((bits >> np.uint64(52)) & np.uint64(0x7FF)).astype(np.int64)
+    # Sixteen hexadecimal digits a number: three of sign and exponent, thirteen of the mantissa.
+    digits = np.frombuffer(bits.astype(">u8").tobytes().hex().encode(), dtype=np.uint8).reshape(-1, 16)
+    letters = np.ascontiguousarray(digits[:, 3:])
+    ends = np.arange(0, letters.size + 1, 13, dtype=np.int32)
+    mantissa = pa.StringArray.from_buffers(numbers.size, pa.py_buffer(ends), pa.py_buffer(letters))
+    heads, tails = _hex_ends()
+    head = heads.take(pa.array((bits >> np.uint64(63)).astype(np.int64) * 2 + (exponent == 0)))
+    texts = pc.binary_join_element_wise(head, mantissa, tails.take(pa.array(exponent)), "")
+    if not (exponent == 0x7FF).any() and numbers.all():
+        return texts
+    for is_special, text in (
+        (numbers == 0.0, '"0x0.0p+0"'),
+        (np.isnan(numbers), '"nan"'),
+        (numbers == np.inf, '"inf"'),
+        (numbers == -np.inf, '"-inf"'),
+    ):
+        texts = pc.if_else(pa.array(is_special), text, texts)
+    return texts
 
 
 def _integer_cells(values: pa.Array, name: str) -> list[str]:
@@ -377,11 +432,13 @@ def _boolean_cells(values: pa.Array, name: str) -> list[str]:
     return ["true" if flag else "false" for flag in values.to_numpy(zero_copy_only=False).tolist()]
 
 
-def _text_cells(values: pa.Array, name: str) -> list[str]:
-    return _once_each(values, lambda distinct: list(map(_ENCODER.encode, distinct.to_pylist())))
+def _text_cells(values: pa.Array, name: str) -> pa.Array:
+    import pyarrow as pa
+
+    return _once_each(values.cast(pa.string()), lambda distinct: list(map(_ENCODER.encode, distinct.to_pylist())))
 
 
-def _date_cells(values: pa.Array, name: str) -> list[str]:
+def _date_cells(values: pa.Array, name: str) -> pa.Array:
     import pyarrow as pa
 
     return _once_each(
@@ -389,14 +446,12 @@ def _date_cells(values: pa.Array, name: str) -> list[str]:
     )
 
 
-def _once_each(values: pa.Array, render: Callable[[pa.Array], list[str]]) -> list[str]:
+def _once_each(values: pa.Array, render: Callable[[pa.Array], list[str]]) -> pa.Array:
     """Return the text of each of `values`, rendering equal ones once: ids, symbols and dates repeat a lot."""
-    import numpy as np
+    import pyarrow as pa
 
     encoded = values.dictionary_encode()
-    texts = np.array(render(encoded.dictionary), dtype=object)
-    found: list[str] = texts[encoded.indices.to_numpy(zero_copy_only=False)].tolist()
-    return found
+    return pa.array(render(encoded.dictionary), pa.string()).take(encoded.indices)
 
 
 def _timestamp_cells(values: pa.Array, name: str) -> list[str]:
@@ -444,7 +499,7 @@ def _blob_cells(values: pa.Array, name: str) -> list[str]:
     return [f'"{blob.hex()}"' for blob in values.to_pylist()]
 
 
-_RENDERERS: dict[str, Callable[[pa.Array, str], list[str]]] = {
+_RENDERERS: dict[str, Callable[[pa.Array, str], list[str] | pa.Array]] = {
     "integer": _integer_cells,
     "boolean": _boolean_cells,
     "text": _text_cells,

@@ -274,6 +274,20 @@ def plain_frame_hash(content: list[tuple[Any, ...]]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in text).encode()).hexdigest()
 
 
+def test_doubles_of_every_exponent_have_the_text_of_their_hex() -> None:
+    mantissas = np.random.default_rng(0).integers(0, 2**52, 0x800, dtype=np.uint64)
+    mantissas[::7] = 0
+    mantissas[-1] = 2**51
+    for sign in (0, 1):
+        bits = (np.uint64(sign) << np.uint64(63)) | (np.arange(0x800, dtype=np.uint64) << np.uint64(52)) | mantissas
+        numbers = bits.view(np.float64)
+        assert np.isnan(numbers[-1])
+        table = pa.table({"key": pa.array(range(0x800)), "value": pa.array(numbers, from_pandas=False)})
+        lines = "".join(f'[{key},"{(number + 0.0).hex()}"]\n' for key, number in enumerate(numbers.tolist()))
+        expected = hashlib.sha256(f'FH1\n[["key","BIGINT"],["value","DOUBLE"]]\n{lines}'.encode()).hexdigest()
+        assert frame_hash(table, {"key": "BIGINT", "value": "DOUBLE"}, ["key"]) == expected
+
+
 @given(rows)
 def test_the_frame_hash_equals_its_definition_value_by_value(content: list[tuple[Any, ...]]) -> None:
     assert hash_of(content) == plain_frame_hash(content)

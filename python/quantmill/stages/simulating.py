@@ -164,11 +164,14 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
         for path in paths
     ]
     whole = [path for path in paths if path is not None]
-    symbols = np.array([*panel.symbols, None], dtype=object)  # column -1 is the whole book
     number, count, text, day = pa.float64(), pa.int32(), pa.string(), pa.date32()
+    symbols = pa.array([*panel.symbols, None], text)  # column -1 is the whole book
 
     def joined(parts: list[Any]) -> Any:
         return np.concatenate(parts) if parts else []
+
+    def named(parts: list[Any]) -> Any:
+        return symbols.take(pa.array(np.concatenate(parts) % len(symbols))) if parts else []
 
     day_types = {
         "session_date": day, "window_index": count, "gross_return": number, "cost": number,
@@ -187,8 +190,8 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
     }
     trades = {name: joined([getattr(path.trades, name) for path in whole]) for name in ("traded_weight", "cost")}
     trades["session_date"] = joined([panel.sessions[path.trades.row] for path in whole])
-    trades["symbol"] = [name for path in whole for name in symbols[path.trades.column]]
-    trades["reason"] = [str(reason) for path in whole for reason in path.trades.reason]
+    trades["symbol"] = named([path.trades.column for path in whole])
+    trades["reason"] = joined([path.trades.reason for path in whole])
     event_types = {
         "position": count, "session_date": day, "window_index": count, "symbol": text, "code": text,
         "value": number,
@@ -196,8 +199,8 @@ def _table(run_id: str, simulated: list[_Simulated], panel: _Panel) -> pa.Table:
     events = {name: joined([getattr(path.events, name) for path in whole]) for name in ("window_index", "value")}
     events["position"] = joined([np.arange(1, path.events.row.size + 1) for path in whole])
     events["session_date"] = joined([panel.sessions[path.events.row] for path in whole])
-    events["symbol"] = [name for path in whole for name in symbols[path.events.column]]
-    events["code"] = [str(code) for path in whole for code in path.events.code]
+    events["symbol"] = named([path.events.column for path in whole])
+    events["code"] = joined([path.events.code for path in whole])
     return pa.table(
         {
             "run_id": pa.array([run_id] * len(simulated), text),
