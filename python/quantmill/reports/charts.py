@@ -199,6 +199,36 @@ def bars_figure(
     }
 
 
+def ranked_bars_figure(names: Sequence[str], values: Sequence[float], *, title: str, tick_format: str) -> Figure:
+    """Return one horizontal bar per name, the first on top, those below zero in another colour."""
+    sides = (
+        ("added", "series-1", [value if value >= 0 else None for value in values]),
+        ("taken", "series-2", [value if value < 0 else None for value in values]),
+    )
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": label,
+                "x": own,
+                "y": list(names),
+                "meta": {"color": color},
+                "hovertemplate": f"%{{y}} %{{x:{tick_format}}}<extra></extra>",
+            }
+            for label, color, own in sides
+        ],
+        "layout": {
+            "barmode": "relative",
+            "bargap": 0.25,
+            "hovermode": "closest",
+            "showlegend": False,
+            "xaxis": {"tickformat": tick_format, "title": {"text": title}, "showgrid": True},
+            "yaxis": {"type": "category", "autorange": "reversed", "ticksuffix": " ", "showgrid": False},
+        },
+    }
+
+
 def map_figure(
     columns: Sequence[str],
     rows: Sequence[str],

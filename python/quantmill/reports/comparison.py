@@ -52,7 +52,8 @@ def sharpe_map_section(reader: Reader, section: Section) -> None:
     there = sum(reader.value(config_id, "sharpe") is not None for config_id in places.values())
     section.find(
         OK if there else FAIL,
-        f"Configurations with a net Sharpe: {there} of {len(places)}, on {len(lines)} rows by {len(profiles)} profiles.",
+        f"Configurations with a net Sharpe: {there} of {len(places)}, on {len(lines)} rows by"
+        f" {len(profiles)} profiles.",
     )
     absent = len(lines) * len(profiles) - len(places)
     if absent:

@@ -255,7 +255,8 @@ def battles_section(reader: Reader, section: Section) -> None:
     against = sum(margin < 0 for margin in margins)
     section.find(
         WARN if against else OK,
-        f"Battles, the closest loser of each cluster and direction: {len(rows):,}; won against a higher score: {against}.",
+        f"Battles, the closest loser of each cluster and direction: {len(rows):,}; won against a higher"
+        f" score: {against}.",
     )
     labels = _label_of(rows)
     figures = {}
@@ -357,7 +358,8 @@ def overlap_section(reader: Reader, section: Section) -> None:
     for row in summary:
         section.find(
             OK,
-            f"{row['label']}: mean overlap {readable(row['mean'], 'percent')}, least {readable(row['least'], 'percent')}.",
+            f"{row['label']}: mean overlap {readable(row['mean'], 'percent')}, least"
+            f" {readable(row['least'], 'percent')}.",
         )
     section.blocks.append(
         Chart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quantmill.reports.formats import MAIN_METRICS, metric_cell, metric_column, text
+from quantmill.reports.formats import metric_cell, metric_column, text
 from quantmill.reports.page import FAIL, NA, OK, SEVERITY, WARN, Cell, Column, Finding, Page, Section, Table
 from quantmill.reports.queries import LATER_TABLES
 from quantmill.reports.reader import Reader, view_sentence
@@ -12,27 +12,40 @@ from quantmill.reports.reader import Reader, view_sentence
 Fill = Callable[[Reader, Section], None]
 TOP = 5
 
-# What a run promises, in reading order. The status of each is that of the findings which carry its name.
+# What a run promises, in reading order: when it holds, and where it is looked at. The status of each is that of
+# the findings which carry its name; without one it is that of the section which should have had it.
 GUARDS = {
-    "Sealed run": "the ledger is closed and the tables are hashed",
-    "Ledger chain": "every record names the one before it, and the last is the one the run names",
-    "No foresight": "a decision rests on sessions up to its close and is tested on later ones",
-    "Universe": "candidates are those that were listed at each decision",
-    "Quality rules": "the expectations of the data hold",
-    "Data health": "every symbol of the run is complete and fresh at the as-of date",
-    "Late revisions": "no value was replaced after its session had closed",
-    "Spikes": "every suspicious jump of the run's span is resolved",
-    "Winners": "no window is scarce or without a winner",
-    "Solver": "weights come from the optimiser that was asked, not from a fallback",
-    "Caps": "no cap was relaxed to find weights",
-    "Weights": "weights and cash of each book add up to one",
-    "Costs": "gross return, costs and borrow make the net return",
-    "NAV": "net returns compound to the worth of the book",
-    "Metrics": "published metrics are those of the drawn paths",
-    "Contributions": "what each symbol added, less costs, is the return of the book",
-    "Common dates": "all cells are measured on the same sessions",
-    "Gates": "configurations pass the gates of the tier",
+    "Sealed run": ("the ledger is closed and the tables are hashed", "index.html", "run"),
+    "Ledger chain": (
+        "every record names the one before it, and the last is the one the run names",
+        "index.html",
+        "ledger",
+    ),
+    "No foresight": ("a decision rests on sessions up to its close and is tested on later ones", "index.html", "run"),
+    "Universe": ("candidates are those that were listed at each decision", "index.html", "run"),
+    "Quality rules": ("the expectations of the data hold", "quality.html", "rules"),
+    "Data health": ("every symbol of the run is complete and fresh at the as-of date", "quality.html", "health"),
+    "Late revisions": ("no value was replaced after its session had closed", "quality.html", "health"),
+    "Spikes": ("every suspicious jump of the run's span is resolved", "quality.html", "health"),
+    "Winners": ("no window is scarce or without a winner", "selection.html", "funnel"),
+    "Solver": ("weights come from the optimiser that was asked, not from a fallback", "risk.html", "solver"),
+    "Caps": ("no cap was relaxed to find weights", "risk.html", "solver"),
+    "Weights": ("weights and cash of each book add up to one", "tearsheet_headline.html", "weights"),
+    "Costs": ("gross return, costs and borrow make the net return", "index.html", "nav"),
+    "NAV": ("net returns compound to the worth of the book", "index.html", "nav"),
+    "Metrics": ("published metrics are those of the drawn paths", "comparison.html", "metrics"),
+    "Contributions": (
+        "what each symbol added, less costs, is the return of the book",
+        "tearsheet_headline.html",
+        "holdings",
+    ),
+    "Common dates": ("all cells are measured on the same sessions", "comparison.html", "dates"),
+    "Gates": ("configurations pass the gates of the tier", "scoreboard.html", "scoreboard"),
 }
+TOP_METRICS = (
+    "total_return", "cagr", "annualized_vol", "sharpe", "max_drawdown", "cvar_95", "ann_turnover", "cost_drag", "beta",
+    "n_eff",
+)  # fmt: skip
 TONES = {OK: "good", WARN: "warn", FAIL: "fail", NA: "missing"}
 # What else a run leaves behind, relative to the folder of the pages, and what it is.
 FILES_BESIDE = (
@@ -54,19 +67,18 @@ def guards_of(pages: Sequence[Page]) -> Fill:
                         found[finding.guard].append((page, one, finding))
         rows = []
         counts = dict.fromkeys(reversed(SEVERITY), 0)
-        for name, findings in found.items():
+        for name, (promise, file, identity) in GUARDS.items():
             # of several the worst, of these the first
-            ranked = sorted(findings, key=lambda entry: -SEVERITY.index(entry[2].status))
-            page, one, finding = ranked[0] if ranked else (None, None, Finding(NA, "Nothing could be found out."))
+            ranked = sorted(found[name], key=lambda entry: -SEVERITY.index(entry[2].status))
+            page, one, finding = ranked[0] if ranked else _instead(pages, file, identity)
             counts[finding.status] += 1
-            where = Cell(f"{page.title}: {one.title}", href=f"{page.file}#{one.id}") if page and one else text("")
             rows.append(
                 [
-                    Cell(name, sort=name, title=GUARDS[name], tone="strong"),
+                    Cell(name, sort=name, tone="strong"),
                     Cell(finding.status, sort=finding.status, tone=TONES[finding.status]),
-                    Cell(GUARDS[name], tone="wide"),
+                    Cell(promise, tone="wide"),
                     Cell(finding.text, tone="wide"),
-                    where,
+                    Cell(f"{page.title}: {one.title}", href=f"{page.file}#{one.id}"),
                 ]
             )
         counted = ", ".join(f"{status} {number}" for status, number in counts.items() if number)
@@ -80,6 +92,16 @@ def guards_of(pages: Sequence[Page]) -> Fill:
         )
 
     return fill
+
+
+def _instead(pages: Sequence[Page], file: str, identity: str) -> tuple[Page, Section, Finding]:
+    """Return the worst finding of the section that should have told of a guard and did not get to it."""
+    page = next(page for page in pages if page.file == file)
+    section = next(section for section in page.sections if section.id == identity)
+    worst = max(section.findings, key=lambda finding: SEVERITY.index(finding.status), default=None)
+    if worst is None or worst.status not in (FAIL, NA):
+        return page, section, Finding(FAIL, "The section found nothing out about it.")
+    return page, section, worst
 
 
 def warnings_of(pages: Sequence[Page]) -> Fill:
@@ -181,10 +203,10 @@ def top_section(reader: Reader, section: Section) -> None:
             ),
             text(place.get(config_id)),
         ]
-        line += [metric_cell(metrics.get((drawn[config_id]["cell_id"], name)), name) for name in MAIN_METRICS]
+        line += [metric_cell(metrics.get((drawn[config_id]["cell_id"], name)), name) for name in TOP_METRICS]
         rows.append(line)
     columns = [Column("Configuration"), Column("Place", is_number=True)]
-    columns += [metric_column(name, is_extra=False) for name in MAIN_METRICS]
+    columns += [metric_column(name, is_extra=False) for name in TOP_METRICS]
     section.blocks.append(
         Table(
             "top",

@@ -69,9 +69,12 @@ class Reader:
     def headline(self) -> dict[str, Any]:
         """Return the configuration that the profile states as its own: of several, the first of the settings.
 
+        A profile that names a selection engine for its headline means that one alone.
+
         Raises `MissingData` when the run has none.
         """
-        stated = {name: self.setting(f"headline.{name}") for name in ("selection_engine", "engine", "risk_profile")}
+        engine, profile = self.setting("headline.engine"), self.setting("headline.risk_profile")
+        selection = self.settings().get("headline.selection_engine")
         orders = {
             name: self.setting(f"matrix.{key}")
             for name, key in (
@@ -88,11 +91,14 @@ class Reader:
         found = [
             row
             for row in self.configs()
-            if not row["is_baseline"] and all(row[name] == word for name, word in stated.items())
+            if not row["is_baseline"]
+            and row["engine"] == engine
+            and row["risk_profile"] == profile
+            and selection in (None, row["selection_engine"])
         ]
         if not found:
             raise MissingData(
-                f"the headline configuration {' '.join(stated.values())} is not among the configurations of the run",
+                f"the headline configuration {' '.join(filter(None, (selection, engine, profile)))} is not among the configurations of the run",
                 remedy="correct the profile's headline and build it",
             )
         return min(found, key=rank)

@@ -235,7 +235,8 @@ def drawdown_section(reader: Reader, section: Section) -> None:
             figures={"all": charts.paths_figure(paths, styles, "drawdown")},
             first="all",
             height=340,
-            caption=f"The NAV at the start counts as a peak. {_span(paths)} Drawn: {_shown_sentence(all_paths, paths)}.",
+            caption=f"The NAV at the start counts as a peak. {_span(paths)} Drawn:"
+            f" {_shown_sentence(all_paths, paths)}.",
         )
     )
     deepest = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quantmill.reports import charts
 from quantmill.reports.comparison import engine_rows, metric_map
 from quantmill.reports.formats import metric_cell, metric_column, metric_label, number, readable, text
@@ -72,7 +74,7 @@ def bands_section(reader: Reader, section: Section) -> None:
         section.find(NA, f"The run has no settings {BANDS}*, so no profile has a band.")
         return
     labels, drawn = reader.labels(), reader.drawn_cells()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for config in reader.configs():
         if config["is_baseline"] or config["config_id"] not in drawn:
             continue

@@ -94,7 +94,8 @@ def gates_section(reader: Reader, section: Section) -> None:
     unjudged = sum(row["unjudged_count"] for row in counts)
     section.find(
         OK,
-        f"{len(names)} gates over cells under costs: passed {passed:,}, failed {failed:,}, without a verdict {unjudged:,}.",
+        f"{len(names)} gates over cells under costs: passed {passed:,}, failed {failed:,}, without a"
+        f" verdict {unjudged:,}.",
     )
     section.blocks.append(
         Chart(
@@ -136,10 +137,10 @@ def gates_section(reader: Reader, section: Section) -> None:
         )
     )
     judged = [
-        {**row, "label": labels[config_id]}
+        {**found[key], "label": labels[config_id]}
         for config_id in shown
         for gate in names
-        if (row := found.get((drawn[config_id]["cell_id"], gate))) is not None and row["status"] != "not_applicable"
+        if (key := (drawn[config_id]["cell_id"], gate)) in found and found[key]["status"] != "not_applicable"
     ]
     section.blocks.append(
         table(

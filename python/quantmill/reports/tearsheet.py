@@ -317,7 +317,8 @@ def weights_section(reader: Reader, section: Section, subject: Subject) -> None:
     worst = max(abs(totals.get((row["config_id"], row["window_index"]), 0.0) + row["cash"] - 1) for row in books)
     section.find(
         OK if worst <= TOLERANCE else FAIL,
-        f"Weights and cash add up to one in all {len(books):,} books of the run; the largest difference is {worst:.1e}.",
+        f"Weights and cash add up to one in all {len(books):,} books of the run; the largest"
+        f" difference is {worst:.1e}.",
         guard="Weights",
     )
     section.blocks.append(
@@ -366,15 +367,15 @@ def holdings_section(reader: Reader, section: Section, subject: Subject) -> None
             id="contributions",
             label="What each symbol added to the total return",
             figures={
-                "all": charts.bars_figure(
+                "all": charts.ranked_bars_figure(
                     [row["symbol"] for row in ranked],
-                    [("added", "series-1", [row["contribution"] for row in ranked])],
-                    title="in units of the starting worth",
+                    [row["contribution"] for row in ranked],
+                    title="as a share of the starting worth",
                     tick_format=".1%",
                 )
             },
             first="all",
-            height=340,
+            height=80 + 19 * len(ranked),
         )
     )
     section.blocks.append(

@@ -20,20 +20,14 @@ class Page:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.file = path.name
         self.run_id = path.parent.name
         self.html = path.read_text(encoding="utf-8")
 
     @property
-    def own(self) -> str:
-        """The page without the chart library."""
-        scripts = list(re.finditer(r"<script[^>]*>.*?</script>", self.html, flags=re.DOTALL))
-        library = max(scripts, key=lambda found: len(found[0]))
-        return self.html[: library.start()] + self.html[library.end() :]
-
-    @property
     def text(self) -> str:
         """The words of the page, as shown."""
-        body = re.sub(r"<(script|style)[^>]*>.*?</\1>", " ", self.own, flags=re.DOTALL)
+        body = re.sub(r"<(script|style)[^>]*>.*?</\1>", " ", self.html, flags=re.DOTALL)
         return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
 
     @property
@@ -62,6 +56,37 @@ class Page:
         return {name: html.unescape(query) for name, query in found}
 
 
+class Report:
+    """All pages of a run; a section is named by its page and its id, as in a link: index.html#run."""
+
+    def __init__(self, index: Path) -> None:
+        self.folder = index.parent
+        self.run_id = index.parent.name
+        self.pages = {path.name: Page(path) for path in sorted(self.folder.glob("*.html"))}
+
+    def __getitem__(self, file: str) -> Page:
+        return self.pages[file]
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """The status of every section of every page."""
+        return {
+            f"{file}#{identity}": status
+            for file, page in self.pages.items()
+            for identity, status in page.statuses.items()
+        }
+
+    def section(self, name: str) -> str:
+        """The HTML of one section."""
+        file, identity = name.split("#")
+        return self.pages[file].section(identity)
+
+    def queries(self, name: str) -> dict[str, str]:
+        """The SQL shown in one section, by name."""
+        file, identity = name.split("#")
+        return self.pages[file].queries(identity)
+
+
 @pytest.fixture
 def report_home(sample_home: Home, tmp_path: Path) -> Home:
     """A home with the built snapshot and no pages."""
@@ -85,17 +110,17 @@ def altered_home(sample_home: Home, tmp_path: Path) -> Callable[..., Home]:
 
 
 @pytest.fixture(scope="session")
-def page(sample_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """The page of the built sample; tests only read it."""
+def report(sample_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The pages of the built sample; tests only read them."""
     from quantmill.reports.build import write_report
 
-    folder = tmp_path_factory.mktemp("page")
+    folder = tmp_path_factory.mktemp("report")
     (folder / "warehouse.duckdb").symlink_to(sample_home.snapshot)
     home = Home(root=sample_home.root, state=folder)
-    return Page(write_report(home, run_id=None, profile="sample", force=False))
+    return Report(write_report(home, run_id=None, profile="sample", force=False))
 
 
 @pytest.fixture
-def read_page() -> Callable[[Path], Page]:
-    """A function that reads a page that was written."""
-    return Page
+def read_report() -> Callable[[Path], Report]:
+    """A function that reads the pages beside an index that was written."""
+    return Report

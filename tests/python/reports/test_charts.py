@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Any
 
@@ -134,6 +135,49 @@ def test_equal_paths_are_found_and_nearly_equal_ones_are_not() -> None:
     assert charts.coinciding(paths) == [["a", "m"]]
 
 
+def series(*values: float | None) -> list[dict[str, Any]]:
+    return [{"place": place, "value": value} for place, value in enumerate(values)]
+
+
+def test_a_short_series_is_not_thinned() -> None:
+    rows = series(1.0, None, 3.0)
+    assert charts.thinned(rows, "value", 4) == rows
+
+
+@pytest.mark.parametrize("most", [4, 10, 101, 998])
+def test_thinning_keeps_the_ends_and_the_extremes(most: int) -> None:
+    values = [math.sin(place * 1.7) * (place % 37) for place in range(1000)]
+    kept = charts.thinned(series(*values), "value", most)
+    assert len(kept) <= most
+    assert [kept[0]["place"], kept[-1]["place"]] == [0, 999]
+    assert min(row["value"] for row in kept) == min(values)
+    assert max(row["value"] for row in kept) == max(values)
+    places = [row["place"] for row in kept]
+    assert places == sorted(set(places))
+
+
+def test_thinning_steps_over_missing_values() -> None:
+    values = [None if place % 3 else float(place) for place in range(300)]
+    kept = charts.thinned(series(*values), "value", 20)
+    assert kept[-1]["place"] == 299
+    assert max(row["value"] for row in kept if row["value"] is not None) == 297.0
+
+
+def test_a_diverging_map_has_zero_in_its_middle() -> None:
+    figure = charts.map_figure(["a", "b"], ["r"], [[-0.5, 2.0]], [["", ""]], scale="diverging")
+    assert (figure["data"][0]["zmin"], figure["data"][0]["zmax"]) == (-2.0, 2.0)
+
+
+def test_a_map_of_one_value_can_still_be_drawn() -> None:
+    figure = charts.map_figure(["a"], ["r"], [[0.3]], [["0.3"]], scale="weight")
+    assert figure["data"][0]["zmax"] > figure["data"][0]["zmin"]
+
+
+def test_a_ranked_bar_has_one_side_only() -> None:
+    added, taken = charts.ranked_bars_figure(["X", "Y"], [0.2, -0.1], title="t", tick_format=".1%")["data"]
+    assert (added["x"], taken["x"]) == ([0.2, None], [None, -0.1])
+
+
 @pytest.mark.parametrize("name", ["nav", "drawdown"])
 def test_plotly_knows_every_property_of_the_figures(name: str) -> None:
     from plotly import graph_objects
@@ -145,5 +189,13 @@ def test_plotly_knows_every_property_of_the_figures(name: str) -> None:
         charts.paths_figure(paths, charts.line_styles(STYLES, "a"), name),
         charts.weights_figure(windows(0.1), weights, ["X"]),
         charts.windows_figure(rows, "a", "market"),
+        charts.lines_figure(path(1.0, 2.0), "session_date", [("nav", "n", "series-1")], title="t", tick_format=".2f"),
+        charts.bars_figure(DAYS, [("a", "series-1", [1, 2, 3])], title="t", tick_format=",d", is_date=True),
+        charts.map_figure(["a"], ["r"], [[0.3]], [["0.3"]], scale="good"),
+        charts.points_figure(
+            [("a", "series-1", [("x", 0.1, 0.2, "circle")])], x_title="x", y_title="y", x_format=".1%", y_format=".1%"
+        ),
+        charts.spans_figure(["a"], [("m", "series-1", "circle", [0.1])], title="t", tick_format=".1%"),
+        charts.ranked_bars_figure(["X"], [0.2], title="t", tick_format=".1%"),
     ):
         assert len(graph_objects.Figure(figure).data) == len(figure["data"])

@@ -1,7 +1,8 @@
-"""The page of the built sample, held against the tables it was made from."""
+"""The pages of the built sample, held against the tables they were made from."""
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Callable
@@ -15,98 +16,167 @@ from quantmill.manifest.home import Home
 from quantmill.reports.build import ReportIncomplete, write_report
 from support import ask, run
 
+TEARSHEET = (
+    "all-metrics", "equity", "months", "falls", "rolling", "returns", "weights", "holdings", "charges", "windows",
+)  # fmt: skip
 SECTIONS = {
-    "run", "key-figures", "nav", "drawdown", "metrics", "weights", "windows", "health", "funnel", "solver",
-    "ledger", "settings",
+    f"{file}#{identity}"
+    for file, identities in {
+        "index.html": (
+            "run", "key-figures", "nav", "top", "guards", "warnings", "artifacts", "ledger", "settings",
+        ),
+        "comparison.html": ("metrics", "sharpe-map", "risk-return", "costs", "dates"),
+        "scoreboard.html": ("scoreboard", "gates"),
+        "risk.html": ("risk-matrix", "bands", "drawdown", "caps", "solver"),
+        "tearsheet_headline.html": TEARSHEET,
+        "tearsheet_best.html": TEARSHEET,
+        "selection.html": ("funnel", "vetoes", "battles", "overlap", "regimes", "selection-warnings"),
+        "quality.html": ("rules", "failures", "health", "coverage", "gaps"),
+    }.items()
+    for identity in identities
 }  # fmt: skip
+FILES = {name.split("#")[0] for name in SECTIONS}
+# They gather what the other sections found, so they fail where any of those does.
+GATHERING = {"index.html#guards", "index.html#warnings"}
+
+
+def settings_of(home: Home, run_id: str) -> dict[str, Any]:
+    """Return the settings of a run."""
+    rows = ask(home, "select key, value from selection.run_settings where run_id = ?", run_id)
+    return {key: json.loads(value) for key, value in rows}
 
 
 def headline_of(home: Home, run_id: str) -> tuple[str, str]:
     """Return engine and risk profile of the headline of a run."""
-    found = dict(
-        ask(
-            home,
-            "select key, value from selection.run_settings where run_id = ? and key like 'headline.%'",
-            run_id,
-        )
-    )
-    return found["headline.engine"].strip('"'), found["headline.risk_profile"].strip('"')
+    settings = settings_of(home, run_id)
+    return settings["headline.engine"], settings["headline.risk_profile"]
+
+
+def headline_cell(home: Home, run_id: str) -> tuple[str, str]:
+    """Return cell_id and config_id of the headline under the first cost model."""
+    settings = settings_of(home, run_id)
+    return ask(  # type: ignore[return-value]
+        home,
+        """
+        select cell_id, config_id from tournaments.cells
+        where run_id = ? and engine = ? and risk_profile = ? and cost_model = ? and variant = 'shared'
+            and selection_engine = ? and rebalance_mode = ? and window_set = ?
+        """,
+        run_id,
+        *headline_of(home, run_id),
+        settings["matrix.cost_models"][0],
+        settings.get("headline.selection_engine", settings["matrix.selection_engines"][0]),
+        settings["matrix.rebalance_modes"][0],
+        settings["matrix.window_sets"][0],
+    )[0]
 
 
 def headline_metric(home: Home, run_id: str, metric: str) -> float:
-    engine, profile = headline_of(home, run_id)
-    return float(
-        ask(
-            home,
-            """
-            select m.value from tournaments.cell_metrics as m
-            join tournaments.cells as c on m.run_id = c.run_id and m.cell_id = c.cell_id
-            where c.run_id = ? and c.engine = ? and c.risk_profile = ? and c.cost_model = 'std_6bp'
-                and m.metric = ?
-            """,
-            run_id,
-            engine,
-            profile,
-            metric,
-        )[0][0]
-    )
+    """Return a metric of the headline cell."""
+    cell_id, _ = headline_cell(home, run_id)
+    query = "select value from tournaments.cell_metrics where run_id = ? and cell_id = ? and metric = ?"
+    return float(ask(home, query, run_id, cell_id, metric)[0][0])
+
+
+def best_cell(home: Home, run_id: str) -> tuple[str, float]:
+    """Return config_id and Sharpe of the best cell that is no baseline under the first cost model."""
+    return ask(  # type: ignore[return-value]
+        home,
+        """
+        select c.config_id, m.value from tournaments.cell_metrics as m
+        join tournaments.cells as c on m.run_id = c.run_id and m.cell_id = c.cell_id
+        where c.run_id = ? and c.cost_model = ? and m.metric = 'sharpe' and not c.is_baseline and c.status = 'ok'
+        order by m.value desc nulls last limit 1
+        """,
+        run_id,
+        settings_of(home, run_id)["matrix.cost_models"][0],
+    )[0]
 
 
 def count(home: Home, table: str, run_id: str, condition: str = "true") -> int:
     return int(ask(home, f"select count(*) from {table} where run_id = ? and {condition}", run_id)[0][0])
 
 
-def test_the_page_has_every_section_with_a_status(page: Any) -> None:
-    assert set(page.statuses) == SECTIONS
-    assert set(page.statuses.values()) <= {"OK", "WARN"}
+def test_the_pages_have_every_section_with_a_status(report: Any) -> None:
+    assert set(report.statuses) == SECTIONS
+    assert set(report.statuses.values()) <= {"OK", "WARN", "N/A"}
 
 
-def test_a_static_universe_is_a_warning_and_is_explained(page: Any) -> None:
-    assert page.statuses["run"] == "WARN"
-    assert "Universe basis static:" in page.text
-    assert "Read relative statements only" in page.text
+def test_a_static_universe_is_a_warning_and_is_explained(report: Any) -> None:
+    assert report.statuses["index.html#run"] == "WARN"
+    assert "Universe basis static:" in report["index.html"].text
+    for page in report.pages.values():
+        assert "Read relative statements only" in page.text, page.file
 
 
-def test_the_page_says_that_the_index_is_a_price_index(page: Any, sample_home: Home) -> None:
-    note = ask(
-        sample_home,
-        "select value from selection.run_settings where run_id = ? and key = 'benchmark_note'",
-        page.run_id,
-    )[0][0]
+def test_every_page_says_that_the_index_is_a_price_index(report: Any, sample_home: Home) -> None:
+    note = settings_of(sample_home, report.run_id)["benchmark_note"]
     assert "price index" in note
-    for identity in ("run", "key-figures"):
-        assert note.strip('"') in page.section(identity)
+    for page in report.pages.values():
+        assert note in page.text, page.file
 
 
-def test_the_headline_is_named_and_said_not_to_affect_ranking(page: Any, sample_home: Home) -> None:
-    engine, profile = headline_of(sample_home, page.run_id)
-    assert re.search(rf"Headline {engine} · {profile} [^.]*\. Named by the profile; ranking is not affected", page.text)
+def test_the_headline_is_named_and_said_not_to_affect_ranking(report: Any, sample_home: Home) -> None:
+    engine, profile = headline_of(sample_home, report.run_id)
+    assert re.search(
+        rf"Headline {engine} · {profile} .*?\. Named by the profile; ranking is not affected", report["index.html"].text
+    )
 
 
-def test_the_page_names_the_costs_its_figures_are_net_of(page: Any) -> None:
-    assert "cost model std_6bp: 5 bp slippage and 1 bp commission per side, borrow 2.0% a year" in page.text
+def test_the_pages_name_the_costs_their_figures_are_net_of(report: Any) -> None:
+    words = "cost model std_6bp: 5 bp slippage and 1 bp commission per side, borrow 2.0% a year"
+    for file in ("index.html", "comparison.html", "risk.html", "tearsheet_headline.html", "tearsheet_best.html"):
+        assert words in report[file].text, file
 
 
-def test_nothing_on_the_page_points_to_the_network(page: Any) -> None:
-    assert re.findall(r"""(?:src|href|url|import)\s*[=(]\s*["']?(?!#|data:)[^"'>\s)]+""", page.own) == []
-    assert "http://" not in page.own
-    assert "https://" not in page.own
-    assert "default-src 'none'" in page.html
+def test_nothing_on_the_pages_points_to_the_network(report: Any) -> None:
+    for page in report.pages.values():
+        own = r"#|data:|(?:\.\./\.\./)?[A-Za-z0-9_./-]+\.(?:html|js|jsonl|duckdb)(?:#[a-z-]+)?[\"']"
+        assert re.findall(rf"""(?:src|href|url|import)\s*[=(]\s*["']?(?!{own})[^"'>\s)]+""", page.html) == [], page.file
+        assert "http://" not in page.html
+        assert "https://" not in page.html
+        assert "default-src 'none'" in page.html
 
 
-def test_the_page_names_no_folder_of_the_machine(page: Any, sample_home: Home) -> None:
-    assert str(sample_home.state) not in page.own
-    assert str(sample_home.root) not in page.own
+def test_every_link_leads_to_a_page_and_a_section_that_are_there(report: Any) -> None:
+    links = {(page.file, found) for page in report.pages.values() for found in re.findall(r'href="([^"]+)"', page.html)}
+    assert len(links) > 100
+    for source, link in links:
+        if link == "data:," or link.startswith("../"):
+            continue
+        file, _, identity = link.partition("#")
+        target = report[file or source]
+        assert not identity or f'<section id="{identity}"' in target.html, (source, link)
 
 
-def test_paths_are_those_of_the_warehouse_from_the_first_decision_on(page: Any, sample_home: Home) -> None:
+def test_every_page_leads_to_every_page(report: Any) -> None:
+    for page in report.pages.values():
+        navigation = re.search(r'<nav class="pages".*?</nav>', page.html, flags=re.DOTALL)
+        assert navigation is not None
+        assert set(re.findall(r'href="([^"]+)"', navigation[0])) == FILES
+        assert re.findall(r'href="([^"]+)"[^>]*aria-current="page"', navigation[0]) == [page.file]
+
+
+def test_the_pages_name_no_folder_of_the_machine(report: Any, sample_home: Home) -> None:
+    for page in report.pages.values():
+        assert str(sample_home.state) not in page.html
+        assert str(sample_home.root) not in page.html
+
+
+@pytest.mark.parametrize(
+    ("file", "chart"),
+    [("index.html", "nav"), ("tearsheet_headline.html", "equity"), ("tearsheet_best.html", "equity")],
+)
+def test_paths_are_those_of_the_warehouse_from_the_first_decision_on(
+    report: Any, sample_home: Home, file: str, chart: str
+) -> None:
     first = ask(
         sample_home,
         "select min(decision_date)::varchar from selection.windows where run_id = ?",
-        page.run_id,
+        report.run_id,
     )[0][0]
-    traces = page.figures["nav"]["all"]["data"]
-    assert len(traces) == count(sample_home, "tournaments.configs", page.run_id)
+    traces = report[file].figures[chart]["all"]["data"]
+    assert len(traces) >= 4
     for trace in traces:
         rows = ask(
             sample_home,
@@ -115,7 +185,7 @@ def test_paths_are_those_of_the_warehouse_from_the_first_decision_on(page: Any, 
             join tournaments.cells as c on p.run_id = c.run_id and p.cell_id = c.cell_id
             where c.run_id = ? and c.config_id = ? and c.cost_model = 'std_6bp' order by p.session_date
             """,
-            page.run_id,
+            report.run_id,
             trace["meta"]["config"],
         )
         assert (trace["x"][0], trace["y"][0]) == (first, 1.0)
@@ -123,7 +193,13 @@ def test_paths_are_those_of_the_warehouse_from_the_first_decision_on(page: Any, 
         assert trace["y"][1:] == [row[1] for row in rows]
 
 
-def test_the_deepest_drawn_drawdown_is_the_published_metric(page: Any, sample_home: Home) -> None:
+def test_the_headline_and_the_best_are_drawn_on_the_first_page(report: Any, sample_home: Home) -> None:
+    drawn = [trace["meta"]["config"] for trace in report["index.html"].figures["nav"]["all"]["data"]]
+    assert drawn[-1] == headline_cell(sample_home, report.run_id)[1]
+    assert best_cell(sample_home, report.run_id)[0] in drawn
+
+
+def test_the_deepest_drawn_drawdown_is_the_published_metric(report: Any, sample_home: Home) -> None:
     published = dict(
         ask(
             sample_home,
@@ -132,38 +208,30 @@ def test_the_deepest_drawn_drawdown_is_the_published_metric(page: Any, sample_ho
             join tournaments.cells as c on m.run_id = c.run_id and m.cell_id = c.cell_id
             where c.run_id = ? and m.metric = 'max_drawdown' and c.cost_model = 'std_6bp'
             """,
-            page.run_id,
+            report.run_id,
         )
     )
-    drawn = {trace["meta"]["config"]: min(trace["y"]) for trace in page.figures["drawdown"]["all"]["data"]}
-    assert drawn == {key: pytest.approx(value, abs=1e-12) for key, value in published.items()}
+    drawn = {
+        trace["meta"]["config"]: min(trace["y"]) for trace in report["risk.html"].figures["drawdown"]["all"]["data"]
+    }
+    assert len(drawn) >= 4
+    assert drawn == {key: pytest.approx(published[key], abs=1e-12) for key in drawn}
 
 
-def test_every_book_on_the_page_stacks_to_one(page: Any, sample_home: Home) -> None:
-    figures = page.figures["weights"]
-    assert len(figures) == count(sample_home, "tournaments.configs", page.run_id)
-    for figure in figures.values():
-        books = list(zip(*(trace["y"] for trace in figure["data"]), strict=True))
-        assert len(books) == 62
-        assert all(sum(book) == pytest.approx(1.0, abs=1e-9) for book in books)
+@pytest.mark.parametrize("file", ["tearsheet_headline.html", "tearsheet_best.html"])
+def test_every_book_of_a_tearsheet_stacks_to_one(report: Any, file: str) -> None:
+    (figure,) = report[file].figures["weights"].values()
+    books = list(zip(*(trace["y"] for trace in figure["data"]), strict=True))
+    assert len(books) == 62
+    assert all(sum(book) == pytest.approx(1.0, abs=1e-9) for book in books)
 
 
-def test_the_first_book_on_the_page_is_that_of_the_headline(page: Any, sample_home: Home) -> None:
-    engine, profile = headline_of(sample_home, page.run_id)
-    config = ask(
-        sample_home,
-        "select config_id from tournaments.configs where run_id = ? and engine = ? and risk_profile = ?",
-        page.run_id,
-        engine,
-        profile,
+def test_key_figures_are_the_metrics_of_the_headline_cell(report: Any, sample_home: Home) -> None:
+    tiles = re.findall(
+        r'<p class="label">([^<]+)</p><p class="figure" data-value="([^"]*)">', report["index.html"].html
     )
-    assert next(iter(page.figures["weights"])) == config[0][0]
-
-
-def test_key_figures_are_the_metrics_of_the_headline_cell(page: Any, sample_home: Home) -> None:
-    tiles = re.findall(r'<p class="label">([^<]+)</p><p class="figure" data-value="([^"]*)">', page.html)
     assert dict(tiles) == {
-        label: repr(headline_metric(sample_home, page.run_id, metric))
+        label: repr(headline_metric(sample_home, report.run_id, metric))
         for label, metric in {
             "Total return": "total_return",
             "CAGR": "cagr",
@@ -175,65 +243,68 @@ def test_key_figures_are_the_metrics_of_the_headline_cell(page: Any, sample_home
     }
 
 
-def test_the_metrics_table_has_every_cell_and_every_metric(page: Any, sample_home: Home) -> None:
-    section = page.section("metrics")
+def test_the_metrics_table_has_every_cell_and_every_metric(report: Any, sample_home: Home) -> None:
+    section = report.section("comparison.html#metrics")
     cells, metrics = ask(
         sample_home,
         "select count(distinct cell_id), count(distinct metric) from tournaments.cell_metrics where run_id = ?",
-        page.run_id,
+        report.run_id,
     )[0]
     assert section.count("<tr>") == 1 + cells
     # configuration, costs and status stand beside the metrics
     assert section.count("<th ") == 3 + metrics
 
 
-def test_every_undefined_metric_reads_n_a_with_a_reason(page: Any, sample_home: Home) -> None:
-    cells = re.findall(r"<td([^>]*)>n/a</td>", page.section("metrics"))
-    undefined = count(sample_home, "tournaments.cell_metrics", page.run_id, "value is null")
+def test_every_undefined_metric_reads_n_a_with_a_reason(report: Any, sample_home: Home) -> None:
+    cells = re.findall(r"<td([^>]*)>n/a</td>", report.section("comparison.html#metrics"))
+    undefined = count(sample_home, "tournaments.cell_metrics", report.run_id, "value is null")
     assert len(cells) == undefined > 0
     assert all(re.search(r'title="(undefined|insufficient): [^"]{5,}"', cell) for cell in cells)
 
 
-def test_the_windows_table_has_every_window(page: Any, sample_home: Home) -> None:
-    assert page.section("windows").count("<tr>") == 1 + count(sample_home, "selection.windows", page.run_id)
+def test_the_windows_table_has_every_window(report: Any, sample_home: Home) -> None:
+    assert report.section("tearsheet_headline.html#windows").count("<tr>") == 1 + count(
+        sample_home, "selection.windows", report.run_id
+    )
 
 
-def test_health_names_every_symbol_of_the_run_with_its_role(page: Any) -> None:
-    section = page.section("health")
+def test_health_names_every_symbol_of_the_run_with_its_role(report: Any) -> None:
+    section = report.section("quality.html#health")
     assert section.count(">candidate</td>") == 20
     assert section.count(">benchmark</td>") == 1
     assert section.count(">landed only</td>") == 5
 
 
-def test_the_ledger_section_shows_the_head_and_how_to_verify_it(page: Any, sample_home: Home) -> None:
-    head = ask(sample_home, "select chain_head from selection.runs where run_id = ?", page.run_id)[0][0]
-    section = page.section("ledger")
+def test_the_ledger_section_shows_the_head_and_how_to_verify_it(report: Any, sample_home: Home) -> None:
+    head = ask(sample_home, "select chain_head from selection.runs where run_id = ?", report.run_id)[0][0]
+    section = report.section("index.html#ledger")
     assert head in section
-    assert f"python -m quantmill ledger-verify {page.run_id}" in section
+    assert f"python -m quantmill ledger-verify {report.run_id}" in section
 
 
-def test_every_section_shows_queries_that_answer(page: Any, sample_home: Home) -> None:
+def test_every_section_shows_queries_that_answer(report: Any, sample_home: Home) -> None:
     for identity in SECTIONS:
-        queries = page.queries(identity)
-        assert queries, identity
+        queries = report.queries(identity)
+        assert queries or report.statuses[identity] == "N/A", identity
         with duckdb.connect(str(sample_home.snapshot), read_only=True) as connection:
             for name, query in queries.items():
                 assert "$" not in query, name
                 connection.execute(query).fetchall()
 
 
-def test_a_query_on_the_page_can_be_given_to_the_command_line_on_one_line(page: Any, sample_home: Home) -> None:
-    query = " ".join(page.queries("nav")["paths"].split())
+def test_a_query_on_the_page_can_be_given_to_the_command_line_on_one_line(report: Any, sample_home: Home) -> None:
+    query = " ".join(report.queries("index.html#nav")["paths"].split())
     assert '"' not in query
     answered = run(sample_home, "-m", "quantmill", "sql", query, "--format", "csv")
     assert answered.code == 0, answered.output
-    drawn = sum(len(trace["x"]) for trace in page.figures["nav"]["all"]["data"])
+    drawn = sum(len(trace["x"]) for trace in report["index.html"].figures["nav"]["all"]["data"])
     assert len(answered.output.strip().splitlines()) == 1 + drawn
 
 
-def test_the_same_snapshot_gives_the_same_bytes(report_home: Home, page: Any) -> None:
+def test_the_same_snapshot_gives_the_same_bytes(report_home: Home, report: Any) -> None:
     again = write_report(report_home, run_id=None, profile="sample", force=True)
-    assert again.read_text(encoding="utf-8") == page.html
+    for file, page in report.pages.items():
+        assert again.with_name(file).read_text(encoding="utf-8") == page.html, file
 
 
 def test_a_second_call_leaves_the_page_alone_and_says_so(report_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,7 +354,7 @@ def test_another_ledger_head_or_a_newer_load_makes_a_new_page(
 def test_the_page_can_be_read_by_others_and_leaves_nothing_beside_it(report_home: Home) -> None:
     path = write_report(report_home, run_id=None, profile="sample", force=False)
     assert path == report_home.reports / path.parent.name / "index.html"
-    assert [entry.name for entry in path.parent.iterdir()] == ["index.html"]
+    assert {entry.name for entry in path.parent.iterdir()} == FILES | {"plotly.min.js"}
     assert path.stat().st_mode & stat.S_IRUSR
 
 
@@ -295,46 +366,87 @@ def test_the_command_writes_the_page_and_prints_where_it_is(report_home: Home) -
     assert Path(found[1]).is_file()
 
 
+def on_both(*identities: str) -> set[str]:
+    """Return sections of both tearsheets."""
+    return {f"tearsheet_{name}.html#{identity}" for name in ("headline", "best") for identity in identities}
+
+
 @pytest.mark.parametrize(
     ("table", "sections"),
     [
-        ("tournaments.portfolio_returns", {"nav", "drawdown", "metrics"}),
-        ("tournaments.cell_metrics", {"key-figures", "metrics"}),
-        ("tournaments.target_weights", {"weights"}),
-        ("tournaments.window_metrics", {"windows"}),
-        ("features.symbol_health", {"health"}),
-        ("raw.loads", {"health"}),
-        ("tournaments.audit_ledger", {"ledger"}),
-        ("selection.funnel", {"funnel", "windows"}),
-        ("tournaments.constraint_rows", {"solver"}),
-        ("selection.run_settings", SECTIONS - {"health", "funnel", "solver", "ledger"}),
+        (
+            "tournaments.portfolio_returns",
+            {"index.html#nav", "comparison.html#metrics", "comparison.html#dates", "risk.html#drawdown"}
+            | on_both("equity", "months", "falls", "rolling", "returns", "holdings", "charges"),
+        ),
+        ("tournaments.target_weights", on_both("weights", "holdings")),
+        ("tournaments.window_metrics", on_both("windows")),
+        ("features.symbol_health", {"quality.html#health"}),
+        ("features.session_bars", {"quality.html#health", "quality.html#coverage"}),
+        ("raw.loads", {"quality.html#health"}),
+        ("tournaments.audit_ledger", {"index.html#ledger"}),
+        ("selection.funnel", {"selection.html#funnel", "selection.html#overlap"} | on_both("windows")),
+        ("tournaments.constraint_rows", {"risk.html#caps", "risk.html#solver"}),
     ],
 )
 def test_a_missing_table_fails_its_sections_and_the_others_stand(
-    altered_home: Callable[..., Home], read_page: Callable[[Path], Any], table: str, sections: set[str]
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any], table: str, sections: set[str]
 ) -> None:
     home = altered_home("drop schema staging cascade", f"drop table {table}")
     with pytest.raises(ReportIncomplete) as caught:
         write_report(home, run_id=None, profile="sample", force=False)
-    if table == "selection.run_settings":
-        sections = sections | {"health"}
-    assert set(caught.value.facts["sections"]) == sections  # type: ignore[call-overload]
-    path = next(home.reports.glob("*/index.html"))
-    written = read_page(path)
-    assert {name for name, status in written.statuses.items() if status == "FAIL"} == sections
+    assert set(caught.value.facts["sections"]) - GATHERING == sections  # type: ignore[call-overload]
+    written = read_report(next(home.reports.glob("*/index.html")))
+    assert {name for name, status in written.statuses.items() if status == "FAIL"} - GATHERING == sections
     assert set(written.statuses) == SECTIONS
-    for identity in sections:
-        assert table.split(".")[1] in written.section(identity)
+    for name in sections | {"index.html#warnings"}:
+        assert table.split(".")[1] in written.section(name)
+
+
+@pytest.mark.parametrize("table", ["tournaments.cell_metrics", "selection.run_settings"])
+def test_without_metrics_or_settings_every_page_is_still_written(
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any], table: str
+) -> None:
+    home = altered_home("drop schema staging cascade", f"drop table {table}")
+    with pytest.raises(ReportIncomplete):
+        write_report(home, run_id=None, profile="sample", force=False)
+    written = read_report(next(home.reports.glob("*/index.html")))
+    assert set(written.statuses) == SECTIONS
+    assert written.statuses["index.html#ledger"] == "OK"
+    assert written.statuses["index.html#key-figures"] == "FAIL"
+    assert table.split(".")[1] in written.section("index.html#key-figures")
+
+
+@pytest.mark.parametrize(
+    ("table", "section"),
+    [
+        ("tournaments.scoreboard", "scoreboard.html#scoreboard"),
+        ("tournaments.veto_matrix", "scoreboard.html#gates"),
+        ("selection.vetoes", "selection.html#vetoes"),
+        ("selection.alpha_scores", "selection.html#battles"),
+        ("selection.selection_warnings", "selection.html#selection-warnings"),
+        ("features.market_regimes", "selection.html#regimes"),
+        ("features.quality_results", "quality.html#rules"),
+    ],
+)
+def test_a_snapshot_that_is_older_than_a_table_says_so_and_its_report_stands(
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any], table: str, section: str
+) -> None:
+    home = altered_home("drop schema staging cascade", f"drop table if exists {table} cascade")
+    written = read_report(write_report(home, run_id=None, profile="sample", force=False))
+    assert f"the snapshot has no table {table}" in written.section(section).replace("The snapshot", "the snapshot")
+    assert table in written.section("index.html#artifacts")
+    assert "FAIL" not in written.statuses.values()
 
 
 def test_a_table_without_rows_of_the_run_fails_its_section(
-    altered_home: Callable[..., Home], read_page: Callable[[Path], Any]
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any]
 ) -> None:
     home = altered_home("delete from selection.funnel")
     with pytest.raises(ReportIncomplete, match="Selection funnel: query 'funnel' found no rows"):
         write_report(home, run_id=None, profile="sample", force=False)
-    written = read_page(next(home.reports.glob("*/index.html")))
-    assert written.statuses["funnel"] == "FAIL"
+    written = read_report(next(home.reports.glob("*/index.html")))
+    assert written.statuses["selection.html#funnel"] == "FAIL"
 
 
 def test_an_incomplete_page_is_never_up_to_date(
@@ -350,7 +462,7 @@ def test_an_incomplete_page_is_never_up_to_date(
 def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Home]) -> None:
     written = run(altered_home("delete from selection.funnel"), "-m", "quantmill", "report")
     assert written.code == 1
-    assert "ReportIncomplete: 1 of 12 sections" in written.output
+    assert f"ReportIncomplete: 4 of {len(SECTIONS)} sections" in written.output
 
 
 @pytest.mark.parametrize(
@@ -358,95 +470,96 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
     [
         (
             "update tournaments.target_weights set net_weight = net_weight + 0.01 where window_index = 3",
-            "weights",
+            "tearsheet_headline.html#weights",
             "FAIL",
             "the largest difference is 2.0e-01",
         ),
         (
             "update tournaments.portfolio_returns set net_return = net_return + 0.001 where window_index = 3",
-            "nav",
+            "index.html#nav",
             "FAIL",
             "the largest difference is 2.",
         ),
         (
             "update tournaments.cell_metrics set value = value + 0.001 where metric = 'max_drawdown'",
-            "metrics",
+            "comparison.html#metrics",
             "FAIL",
             "the largest difference is 1.0e-03",
         ),
         (
             "update tournaments.audit_ledger set previous_hash = repeat('1', 64) where sequence = 5",
-            "ledger",
+            "index.html#ledger",
             "FAIL",
             "broken links: 1",
         ),
         (
             "delete from tournaments.audit_ledger where sequence = 5",
-            "ledger",
+            "index.html#ledger",
             "FAIL",
             "broken links: 1; numbers out of place: 65",
         ),
         (
             "update features.symbol_health set verdict = 'STALE', reasons = 'STALE:9'"
             " where symbol = 'NYSE:KO' and as_of_date = '2022-12-28'",
-            "health",
+            "quality.html#health",
             "WARN",
             "STALE at the as-of date: NYSE:KO.",
         ),
         (
             "delete from features.symbol_health where symbol = 'NYSE:KO'",
-            "health",
+            "quality.html#health",
             "WARN",
             "MISSING at the as-of date: NYSE:KO.",
         ),
         (
             "update features.session_bars set is_late_revision = true"
             " where symbol = 'NYSE:KO' and session_date >= '2022-12-20'",
-            "health",
+            "quality.html#health",
             "WARN",
             ": 6 of 39,286 accepted bars of the run's span.",
         ),
         (
             "insert into features.bar_spikes values ('NYSE:KO', '2022-03-01', 'EXTREME', 1.5, null, false)",
-            "health",
+            "quality.html#health",
             "WARN",
             "Spikes in that span: 1 open, 0 resolved.",
         ),
         (
             "update raw.loads set status = 'FAILED' where kind = 'symbol_metadata'",
-            "health",
+            "quality.html#health",
             "WARN",
             "symbol_metadata FAILED.",
         ),
         (
             "update selection.funnel set is_scarce = true, winner_count = 0 where window_index = 7",
-            "funnel",
+            "selection.html#funnel",
             "WARN",
             "without a winner, which stay in cash: 1.",
         ),
         (
             "update tournaments.window_allocations set status = 'fallback_equal_weight',"
             " fallback_reason = 'kappa 9e9 above 5000' where window_index = 7",
-            "solver",
+            "risk.html#solver",
             "WARN",
             "fallback_equal_weight in 1 of 62 windows, example kappa 9e9 above 5000: custom · ",
         ),
         (
             "update tournaments.window_allocations set status = 'fallback_equal_weight',"
             " fallback_reason = 'kappa 9e9 above 5000' where window_index = 7",
-            "windows",
+            "tearsheet_headline.html#windows",
             "WARN",
             "window 7 is fallback_equal_weight: kappa 9e9 above 5000.",
         ),
         (
             "update tournaments.constraint_rows set is_relaxed = true where window_index < 2",
-            "solver",
+            "risk.html#solver",
             "WARN",
             "Caps relaxed: 16.",
         ),
         (
-            "update tournaments.cells set status = 'liquidated', reason = 'worth fell to zero'",
-            "nav",
+            "update tournaments.cells set status = 'liquidated', reason = 'worth fell to zero'"
+            " where risk_profile = 'equal_weight'",
+            "index.html#nav",
             "WARN",
             "ended liquidated, worth fell to zero: custom · ",
         ),
@@ -454,7 +567,7 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
 )
 def test_statuses_are_computed_from_the_tables(
     altered_home: Callable[..., Home],
-    read_page: Callable[[Path], Any],
+    read_report: Callable[[Path], Any],
     change: str,
     section: str,
     status: str,
@@ -465,34 +578,37 @@ def test_statuses_are_computed_from_the_tables(
         write_report(home, run_id=None, profile="sample", force=False)
     except ReportIncomplete:
         assert status == "FAIL"
-    written = read_page(next(home.reports.glob("*/index.html")))
+    written = read_report(next(home.reports.glob("*/index.html")))
     assert written.statuses[section] == status
     assert words in re.sub(r"&#39;", "'", written.section(section))
 
 
 def test_a_headline_that_was_not_run_is_said_and_the_rest_stands(
-    altered_home: Callable[..., Home], read_page: Callable[[Path], Any]
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any]
 ) -> None:
     home = altered_home("update selection.run_settings set value = '\"barbell\"' where key = 'headline.risk_profile'")
     with pytest.raises(ReportIncomplete, match="barbell is not among the configurations"):
         write_report(home, run_id=None, profile="sample", force=False)
-    written = read_page(next(home.reports.glob("*/index.html")))
-    assert written.statuses["nav"] == "OK"
-    assert written.statuses["key-figures"] == "FAIL"
+    written = read_report(next(home.reports.glob("*/index.html")))
+    assert written.statuses["index.html#nav"] == "OK"
+    assert written.statuses["index.html#key-figures"] == "FAIL"
 
 
 def test_names_and_notes_are_text_and_never_markup(
-    altered_home: Callable[..., Home], read_page: Callable[[Path], Any]
+    altered_home: Callable[..., Home], read_report: Callable[[Path], Any]
 ) -> None:
     home = altered_home(
         "update selection.run_settings set value = '\"<script>alert(1)</script>\"' where key = 'description'",
         "update tournaments.target_weights set symbol = 'X:</script><b>' where symbol = 'NYSE:KO'",
     )
-    written = read_page(write_report(home, run_id=None, profile="sample", force=False))
-    assert "<script>alert" not in written.html
-    assert "</script><b>" not in written.html
+    written = read_report(write_report(home, run_id=None, profile="sample", force=False))
+    for page in written.pages.values():
+        assert "<script>alert" not in page.html
+        assert "</script><b>" not in page.html
     assert any(
-        trace["name"] == "X:</script><b>" for figure in written.figures["weights"].values() for trace in figure["data"]
+        trace["name"] == "X:</script><b>"
+        for figure in written["tearsheet_headline.html"].figures["weights"].values()
+        for trace in figure["data"]
     )
 
 

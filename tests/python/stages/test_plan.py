@@ -20,7 +20,9 @@ def settings_with(**overrides: Any) -> Settings:
     return resolve(ROOT / "manifest", "sample", overrides=dotted, environment={}).settings
 
 
-SMALL = settings_with(matrix__selection_engines=["baseline"], matrix__exclude=[])
+SMALL = settings_with(
+    matrix__selection_engines=["baseline"], headline__selection_engine="baseline", matrix__exclude=[]
+)
 
 
 def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
