@@ -17,12 +17,13 @@ SETTINGS = resolve(ROOT / "manifest", "sample", overrides={}, environment={}).se
 
 def settings_with(**overrides: Any) -> Settings:
     dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    engines = dotted.get("matrix.selection_engines")
+    if engines:
+        dotted["headline.selection_engine"] = engines[0]
     return resolve(ROOT / "manifest", "sample", overrides=dotted, environment={}).settings
 
 
-SMALL = settings_with(
-    matrix__selection_engines=["baseline"], headline__selection_engine="baseline", matrix__exclude=[]
-)
+SMALL = settings_with(matrix__selection_engines=["baseline"], matrix__exclude=[])
 
 
 def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
