@@ -11,7 +11,7 @@
 {% macro report_quality() %}
     {% set gate = run_query("select gate, rule_count, unmet_count, unmet from work.calc_quality_gate").rows[0] %}
     {% if gate[2] %}
-        {% do log('quality: ' ~ gate[2] ~ ' of ' ~ gate[1] ~ ' rules do not hold and were let pass by the gate ' ~ gate[0] ~ ': '
-            ~ gate[3] ~ '; see features.quality_failures', info=true) %}
+        {% do log('quality: ' ~ gate[2] ~ ' of ' ~ gate[1] ~ ' rules do not hold and were let pass by the gate '
+            ~ gate[0] ~ ': ' ~ gate[3] ~ '; see features.quality_failures', info=true) %}
     {% endif %}
 {% endmacro %}

@@ -106,6 +106,6 @@ def _print(
         say(f"Data Docs: {index}")
     refused = refusal(profile, gate, results, failures)
     if refused:
-        raise HealthGateError(refused, remedy="mend what the table names and build again")
+        raise HealthGateError(refused)
     unmet = sum(not row["is_success"] for row in results)
     say(f"{len(results)} rules, {unmet} do not hold; the gate {gate} lets profile {profile} pass")

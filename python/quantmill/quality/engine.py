@@ -51,12 +51,12 @@ def import_error() -> str:
     """Import Great Expectations; return why that failed, or an empty text."""
     # read when the library is imported, and it reports nothing home then
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    # dbt prints what any library logs, and theirs are remarks about their own set-up
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     try:
         importlib.import_module("great_expectations.expectations")
     except Exception as error:  # any failure of a foreign import is the same to us: nobody can judge
         return f"{type(error).__name__}: {error}"
+    # dbt prints what a library logs; this module of theirs raises its own level to remark on its set-up
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     return ""
 
 

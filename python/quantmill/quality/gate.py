@@ -62,5 +62,6 @@ def refusal(
     judgement = results[0]["judgement_id"]
     return (
         f"quality gate '{gate}' stops profile {profile}: {len(stopping)} of {len(results)} rules do not hold"
-        f" (judgement {judgement})\n\n{markdown(COLUMNS, offenders)}\n"
+        f" (judgement {judgement})\n\n{markdown(COLUMNS, offenders)}\n\n"
+        "do what the last column says and build again; docs/quality.md says what else the setting quality.gate allows"
     )

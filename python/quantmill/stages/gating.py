@@ -207,9 +207,7 @@ def pass_gate(session: Any, *, settings: pa.Table, results: Any, failures: Any) 
     offenders = failures.filter(chosen).to_arrow_table().to_pylist()
     refused = refusal(subject.profile, subject.gate, outcomes, offenders)
     if refused:
-        raise HealthGateError(
-            refused, remedy="mend what the table names, or set quality.gate; docs/quality.md has both"
-        )
+        raise HealthGateError(refused)
     return pa.table(
         {
             "judgement_id": [judgement.id],
