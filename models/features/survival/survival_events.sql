@@ -14,7 +14,8 @@ counted as (
             when events.end_date < events.start_date
                 then error(
                     'bad_survival_event: ' || events.event_id || ' ends on ' || events.end_date
-                    || ', before it starts on ' || events.start_date || '; correct models/features/survival/seed_survival_events.csv'
+                    || ', before it starts on ' || events.start_date
+                    || '; correct models/features/survival/seed_survival_events.csv'
                 )
             else true
         end as is_in_order

@@ -107,7 +107,7 @@ volumes as (
         bars.volume,
         bars.session_date >= pairs.start_date as is_in_event
     from pairs
-    inner join bars on pairs.symbol = bars.symbol and bars.session_date <= pairs.end_date
+    inner join bars on pairs.symbol = bars.symbol and pairs.end_date >= bars.session_date
     where pairs.untested_reason is null
     qualify
         is_in_event

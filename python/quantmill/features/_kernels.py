@@ -316,15 +316,14 @@ def high_low_spread(high, low, close, offsets, window, least, out):  # type: ign
         first = offsets[series]
         for t in range(first, offsets[series + 1]):
             out[t] = math.nan
-            if t > first:
-                # a comparison with NaN is false
-                if high[t - 1] >= low[t - 1] > 0.0 and high[t] >= low[t] > 0.0:
-                    shift = max(0.0, low[t] - close[t - 1]) - max(0.0, close[t - 1] - high[t])
-                    top, bottom = high[t] - shift, low[t] - shift
-                    beta = math.log(high[t - 1] / low[t - 1]) ** 2 + math.log(top / bottom) ** 2
-                    gamma = math.log(max(high[t - 1], top) / min(low[t - 1], bottom)) ** 2
-                    alpha = (math.sqrt(2.0 * beta) - math.sqrt(beta)) / root - math.sqrt(gamma / root)
-                    spreads[t] = max(0.0, 2.0 * (math.exp(alpha) - 1.0) / (1.0 + math.exp(alpha)))
+            # a comparison with NaN is false
+            if t > first and high[t - 1] >= low[t - 1] > 0.0 and high[t] >= low[t] > 0.0:
+                shift = max(0.0, low[t] - close[t - 1]) - max(0.0, close[t - 1] - high[t])
+                top, bottom = high[t] - shift, low[t] - shift
+                beta = math.log(high[t - 1] / low[t - 1]) ** 2 + math.log(top / bottom) ** 2
+                gamma = math.log(max(high[t - 1], top) / min(low[t - 1], bottom)) ** 2
+                alpha = (math.sqrt(2.0 * beta) - math.sqrt(beta)) / root - math.sqrt(gamma / root)
+                spreads[t] = max(0.0, 2.0 * (math.exp(alpha) - 1.0) / (1.0 + math.exp(alpha)))
             total, count = 0.0, 0
             for i in range(max(first, t - window + 1), t + 1):
                 if not math.isnan(spreads[i]):

@@ -105,8 +105,8 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     at least 0; 0 where nothing moves, NaN below 3 rows) and `observation_count` over 252 rows;
     `cvar`, `cvar_short` (expected shortfall 95 %: weighted mean of the worst n / 20 returns, Rockafellar and Uryasev
     2002) and `tail_gain`, `tail_gain_short` (mean of the returns above their own 95 % quantile, by linear
-    interpolation) over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's ratio, |sum r|
-    over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` over 252.
+    interpolation) over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's
+    ratio, |sum r| over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` over 252.
     """
     from quantmill.features import _kernels
 
@@ -146,7 +146,7 @@ def bar_factors(high: Floats, low: Floats, close: Floats, offsets: Integers) -> 
 
     `adx` is Wilder's average directional index of 14 bars, 0 to 100, each smoothing starting from the plain mean of its
     first 14 values (Wilder 1978); a bar without high or low ends its run. `spread` is the mean of the spreads of
-    two-bar pairs over the last 30 bars, as a fraction of the price, moved overnight gaps taken out and negative ones set to 0
+    two-bar pairs over the last 30 bars, as a fraction of the price, overnight gaps taken out and negative ones set to 0
     (Corwin and Schultz 2012); NaN with fewer than 20 pairs.
     """
     from quantmill.features import _kernels
