@@ -40,8 +40,8 @@ explained as (
                     where toxic.item = 'ENTROPY_TOXIC'
                 )
                 then
-                    'entropy_max ' || {{ setting('selection.entropy_max') }} || ' is not below the limit of ENTROPY_TOXIC '
-                    || {{ setting('selection.limits.entropy_toxic') }}
+                    'entropy_max ' || {{ setting('selection.entropy_max') }}
+                    || ' is not below the limit of ENTROPY_TOXIC ' || {{ setting('selection.limits.entropy_toxic') }}
         end as why_inert
     from codes
     left join {{ setting_list('selection.inert_vetoes') }} as inert on codes.code = inert.item

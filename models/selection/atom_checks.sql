@@ -28,14 +28,13 @@ with limits as (
         {{ setting('selection.limits.tracking_min', 'double') }} as tracking_min,
         {{ setting('selection.limits.white_noise_p', 'double') }} as white_noise_p,
         -- a hurdle above what the momentum gate lets pass would be the gate itself
-        case
-            when {{ setting('selection.min_momentum', 'double') }} < 0
-                then least(
-                    {{ setting('selection.eci_hurdle', 'double') }},
-                    {{ setting('selection.min_momentum', 'double') }} - 0.05
-                )
-            else {{ setting('selection.eci_hurdle', 'double') }}
-        end as eci_hurdle
+        least(
+            {{ setting('selection.eci_hurdle', 'double') }},
+            case
+                when {{ setting('selection.min_momentum', 'double') }} < 0
+                    then {{ setting('selection.min_momentum', 'double') }} - 0.05
+            end
+        ) as eci_hurdle
 
 ),
 
@@ -43,10 +42,10 @@ with limits as (
 costs as (
 
     select
-        sum(cast(settings.value as double)) filter (where not ends_with(settings.key, 'borrow_annual')) / 10000 as rate,
-        sum(cast(settings.value as double)) filter (where ends_with(settings.key, 'borrow_annual')) as borrow_annual
-    from {{ ref('calc_settings') }} as settings
-    where starts_with(settings.key, 'cost_models.' || {{ setting('allocation.turnover_cost_model') }} || '.')
+        sum(cast(stated.value as double)) filter (where not ends_with(stated.key, 'borrow_annual')) / 10000 as rate,
+        sum(cast(stated.value as double)) filter (where ends_with(stated.key, 'borrow_annual')) as borrow_annual
+    from {{ ref('calc_settings') }} as stated
+    where starts_with(stated.key, 'cost_models.' || {{ setting('allocation.turnover_cost_model') }} || '.')
 
 ),
 
@@ -56,9 +55,9 @@ measures as (
         measures.*,
         limits.*,
         measures.volatility_annual / sqrt(limits.periods_per_year) as deviation,
-        (coalesce(measures.tick_size, defaults.tick_size, 0) <= 0)::integer
-        + (coalesce(defaults.lot_size, 0) <= 0)::integer
-        + (coalesce(defaults.price_precision, -1) < 0)::integer as missing_metadata_count,
+        cast(coalesce(measures.tick_size, defaults.tick_size, 0) <= 0 as integer)
+        + cast(coalesce(defaults.lot_size, 0) <= 0 as integer)
+        + cast(coalesce(defaults.price_precision, -1) < 0 as integer) as missing_metadata_count,
         sqrt(limits.eci_order_value / nullif(greatest(measures.average_daily_value, 0), 0)) as root_share,
         case measures.direction when 'SHORT' then costs.borrow_annual else 0 end as borrow,
         costs.rate as cost_rate,
@@ -87,6 +86,16 @@ priced as (
             else volatility_annual * root_share
         end as momentum_less_costs
     from measures
+
+),
+
+-- strong momentum may cost a quarter more
+relieved as (
+
+    select
+        *,
+        momentum > 1.0 and momentum_less_costs >= 0.75 * eci_hurdle as has_relief
+    from priced
 
 ),
 
@@ -200,9 +209,7 @@ checked as (
                 'code': 'ECI_HIGH',
                 'metric_value': momentum_less_costs,
                 'limit_value': eci_hurdle,
-                'is_breached':
-                    momentum_less_costs < eci_hurdle
-                    and not (momentum > 1.0 and momentum_less_costs >= 0.75 * eci_hurdle)
+                'is_breached': momentum_less_costs < eci_hurdle and not has_relief
             },
             {
                 'code': 'SPREAD_WIDE',
@@ -229,7 +236,7 @@ checked as (
                 'is_breached': false
             }
         ]) as item
-    from priced
+    from relieved
 
 ),
 

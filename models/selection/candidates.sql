@@ -34,6 +34,14 @@ history as (
 
 ),
 
+factors as (
+
+    select *
+    from {{ ref('factor_history') }}
+    where factor_set = 'daily_252'
+
+),
+
 -- discovery's intent wins; where it leaves the direction open, the momentum at the decision gives it
 directed as (
 
@@ -47,11 +55,7 @@ directed as (
     from history
     inner join windows
         on history.window_set = windows.window_set and history.window_index = windows.window_index
-    asof left join (
-        select *
-        from {{ ref('factor_history') }}
-        where factor_set = 'daily_252'
-    ) as factors
+    asof left join factors
         on history.symbol = factors.symbol and windows.decision_close_utc >= factors.known_at_utc
 
 ),

@@ -18,6 +18,17 @@ windows as (
 
 ),
 
+values_traded as (
+
+    select distinct
+        window_set,
+        window_index,
+        symbol,
+        average_daily_value
+    from {{ ref('atom_measures') }}
+
+),
+
 sectors as (
 
     select
@@ -35,14 +46,7 @@ sectors as (
             members.item.symbol = symbols.symbol
             and windows.decision_close_utc >= symbols.valid_from
             and (symbols.valid_to is null or windows.decision_close_utc < symbols.valid_to)
-    left join (
-        select distinct
-            window_set,
-            window_index,
-            symbol,
-            average_daily_value
-        from {{ ref('atom_measures') }}
-    ) as values_traded
+    left join values_traded
         on
             members.window_set = values_traded.window_set
             and members.window_index = values_traded.window_index

@@ -54,13 +54,15 @@ MODELLED = {
     "drop_stage drop_reason rank",
     "selection.windows": f"{WINDOW} estimation_start_date train_start_date train_end_date decision_date "
     "test_start_date test_end_date regime regime_score quadrant",
-    "selection.factor_probabilities": f"{WINDOW} atom_id symbol direction factor raw_value probability method is_imputed",
+    "selection.factor_probabilities": f"{WINDOW} atom_id symbol direction factor raw_value "
+    "probability method is_imputed",
     "selection.score_contributions": f"{WINDOW} selection_engine atom_id factor weight contribution",
     "selection.alpha_scores": f"{WINDOW} selection_engine atom_id log_score score rank",
     "selection.clusters": f"{WINDOW} clustering_id symbol cluster_id label cluster_size threshold",
     "selection.cluster_statistics": f"{WINDOW} selection_engine cluster_id label cluster_size mean_correlation "
     "lead_atom_id volatility_annual",
-    "selection.vetoes": f"{WINDOW} selection_engine atom_id code severity metric_value limit_value is_fired overridden_by",
+    "selection.vetoes": f"{WINDOW} selection_engine atom_id code severity metric_value limit_value is_fired "
+    "overridden_by",
     "selection.selection_warnings": f"{WINDOW} selection_engine code subject atom_id detail",
     "selection.decisions": f"{WINDOW} selection_engine atom_id symbol outcome lost_to selected_via score "
     "cluster_id relaxation_stage",

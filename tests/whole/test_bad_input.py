@@ -103,6 +103,17 @@ def test_a_universe_without_bars_is_all_cash_and_says_why(landed: Home) -> None:
         """,
     )
     assert status == [("empty", True)]
+    funnel = ask(
+        landed,
+        """
+        select distinct f.universe_count, f.raw_pool_count, f.cluster_count, f.winner_count, f.is_scarce, w.code
+        from selection.funnel as f
+        join selection.run_settings as s on s.run_id = f.run_id and s.key = 'universe.symbols'
+        join selection.selection_warnings as w using (run_id, window_set, window_index, selection_engine)
+        where s.value like '%NOBARS%' and w.subject = 'window'
+        """,
+    )
+    assert funnel == [(1, 0, 0, 0, True, "EMPTY_POOL")]
 
 
 def test_a_second_writer_waits_and_then_names_the_holder(landed: Home) -> None:

@@ -362,3 +362,46 @@ def test_the_decision_is_made_on_the_day_the_market_is_built_for(market: tuple[H
     assert ask(home, "select decision_date from selection.windows where run_id = ?", run_id) == [
         (date.fromisoformat(sessions[DECISION]),)
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "not_hard"),
+    [
+        ({"selection__min_momentum": 50.0}, "ALL_VETOED", True),
+        ({"selection__limits__volatility_annual_max": 1e-6}, "ALL_HARD_VETOED", False),
+    ],
+)
+def test_a_window_in_which_everything_is_vetoed_is_kept_in_cash_and_says_so(
+    overrides: dict[str, float], code: str, not_hard: bool, market: tuple[Home, str]
+) -> None:
+    home, _ = market
+    # what does not move has no volatility to be vetoed for, but it is constant
+    run_id = build(home, **overrides)
+    funnel = ask(
+        home,
+        """
+        select winner_count, is_scarce, not_hard_count > 0, stage_reached from selection.funnel
+        where run_id = ? and selection_engine = 'v3.2'
+        """,
+        run_id,
+    )
+    assert funnel == [(0, True, not_hard, "scored")]
+    warned = ask(
+        home,
+        """
+        select code from selection.selection_warnings
+        where run_id = ? and selection_engine = 'v3.2' and subject = 'window'
+        """,
+        run_id,
+    )
+    assert warned == [(code,)]
+    cash = ask(
+        home,
+        """
+        select distinct a.cash from tournaments.window_allocations as a
+        join tournaments.configs as c using (run_id, config_id)
+        where a.run_id = ? and c.selection_engine = 'v3.2' and not c.is_baseline
+        """,
+        run_id,
+    )
+    assert cash == [(1.0,)]
