@@ -64,7 +64,7 @@ def test_weights_and_cash_are_one_in_every_window_of_every_configuration(sample_
         """,
     )[0]
     assert worst[0] < 1e-9
-    assert worst[1] == 62 * 5
+    assert worst[1] == 62 * 13
 
 
 def test_no_cluster_and_no_symbol_stands_above_its_cap(sample_home: Home) -> None:
@@ -90,7 +90,7 @@ def test_compounded_net_returns_are_the_growth_of_the_nav_in_every_cell(sample_h
         from tournaments.portfolio_returns group by cell_id
         """,
     )
-    assert len(cells) == 10
+    assert len(cells) == 26
     for _, growth, nav_end, count in cells:
         assert growth == pytest.approx(nav_end, rel=1e-12)
         assert count == 62 * 20
