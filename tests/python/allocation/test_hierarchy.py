@@ -113,3 +113,12 @@ def test_a_stream_that_stands_still_has_no_place_in_a_tree():
     streams[2] = 0.0
     with pytest.raises(DataContractError, match="1 of 4 streams have no correlation"):
         hierarchical_risk_parity(np.eye(4), streams)
+
+
+def test_of_three_leaves_the_left_half_has_one():
+    covariance = covariance_of((0.1, 0.2, 0.3), {(1, 2): 0.5, (2, 3): 0.3})
+    found = bisected_weights(covariance, np.array([0, 1, 2]))
+    pair = covariance[1:, 1:]
+    inside = (1 / np.diag(pair)) / (1 / np.diag(pair)).sum()
+    right = inside @ pair @ inside
+    assert found[0] == pytest.approx(1 - covariance[0, 0] / (covariance[0, 0] + right))
