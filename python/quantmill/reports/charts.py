@@ -17,6 +17,8 @@ Figure = dict[str, Any]
 SERIES_COLORS = 8
 # A screen shows no more points than this of a line; longer ones are thinned.
 MOST_POINTS = 2400
+# From this many columns on the names over a map are slanted.
+WIDE_MAP = 12
 DASHES = ("solid", "dash", "dot", "longdash")
 BASELINE_DASHES = ("solid", "dot", "dashdot", "dash")
 
@@ -273,7 +275,7 @@ def map_figure(
         "layout": {
             "showlegend": False,
             "hovermode": "closest",
-            "xaxis": {"type": "category", "side": "top", "tickangle": 0},
+            "xaxis": {"type": "category", "side": "top", "tickangle": 0 if len(columns) <= WIDE_MAP else -40},
             "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False},
         },
     }
@@ -336,6 +338,8 @@ def spans_figure(
         ],
         "layout": {
             "hovermode": "closest",
+            # below a chart of many rows the legend would stand far from it
+            "legend": {"y": 1, "yanchor": "bottom"},
             "xaxis": {"tickformat": tick_format, "title": {"text": title}, "showgrid": True},
             "yaxis": {"type": "category", "autorange": "reversed", "ticksuffix": " "},
         },

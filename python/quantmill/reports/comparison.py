@@ -43,6 +43,10 @@ def metric_map(reader: Reader, metric: str, scale: str) -> charts.Figure:
         ]
         values.append(own)
         texts.append(["" if value is None else readable(value, metric_kind(metric)) for value in own])
+    there = [value for line in values for value in line if value is not None]
+    if scale == "diverging" and there and min(there) > 0:
+        # where all are above zero, colours tell them from each other and not from zero
+        scale = "weight"
     return charts.map_figure(profiles, lines, values, texts, scale=scale)
 
 
@@ -76,8 +80,8 @@ def sharpe_map_section(reader: Reader, section: Section) -> None:
             labels={name: metric_label(name) for name in figures},
             choice="Metric",
             height=90 + 42 * len(lines),
-            caption=f"Rows are engines with what else differs; {view_sentence(reader)}. The scale is the same"
-            " distance from zero on both sides.",
+            caption=f"Rows are engines with what else differs; {view_sentence(reader)}. Red is below"
+            " zero and blue above; where all are above, darker is more.",
         )
     )
 

@@ -42,8 +42,8 @@ def rules_section(reader: Reader, section: Section) -> None:
         ),
         words("Observed", "observed_value", tone=lambda row: "wide" if row["observed_value"] else ""),
         count("Failing rows", "unexpected_count", tone=lambda row: "warn" if row["unexpected_count"] else ""),
-        count("Judged", "judged_count", title="times, over all snapshots of this profile"),
-        count("Failed before", "failed_count", title="times, this one included"),
+        count("Judged", "times_judged", title="times, over all snapshots of this profile"),
+        count("Failed before", "times_failed", title="times, this one included"),
         words("Judged last, UTC", "judged_at_utc"),
     ]
     if "severity" in rows[0]:

@@ -134,8 +134,12 @@ def _find_each_engine(section: Section, engines: Sequence[str], rows: Sequence[R
 
 
 def _label_of(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-    """Return a label for each engine and window set; the window set is in it where there are several."""
-    keys = list(dict.fromkeys((row["selection_engine"], row["window_set"]) for row in rows))
+    """Return a label for each engine and window set, those that choose by score first.
+
+    The window set is in the label where there are several.
+    """
+    found = dict.fromkeys((row["selection_engine"], row["window_set"]) for row in rows)
+    keys = sorted(found, key=lambda key: key[0] in PLAIN_ENGINES)
     many = len({window_set for _, window_set in keys}) > 1
     return {key: f"{key[0]} on {key[1]}" if many else key[0] for key in keys}
 
@@ -261,7 +265,11 @@ def battles_section(reader: Reader, section: Section) -> None:
     labels = _label_of(rows)
     figures = {}
     for key, label in labels.items():
-        own = [row for row in rows if (row["selection_engine"], row["window_set"]) == key and row["margin"] is not None]
+        own = [
+            row
+            for row in rows
+            if (row["selection_engine"], row["window_set"]) == key and row["relative_margin"] is not None
+        ]
         figures[label] = {
             "data": [
                 {
@@ -269,18 +277,22 @@ def battles_section(reader: Reader, section: Section) -> None:
                     "mode": "markers",
                     "name": "margin",
                     "x": [row["decision_date"].isoformat() for row in own],
-                    "y": [row["margin"] for row in own],
+                    "y": [row["relative_margin"] for row in own],
                     "text": [f"{row['winner']} over {row['runner_up']}, cluster {row['cluster_id']}" for row in own],
                     "marker": {"size": 7, "opacity": 0.75, "line": {"width": 0}},
                     "meta": {"color": "series-1"},
-                    "hovertemplate": "%{x|%Y-%m-%d}<br>%{text}<br>by %{y:.4f}<extra></extra>",
+                    "hovertemplate": "%{x|%Y-%m-%d}<br>%{text}<br>by %{y:.1%}<extra></extra>",
                 }
             ],
             "layout": {
                 "hovermode": "closest",
                 "showlegend": False,
                 "xaxis": {"type": "date"},
-                "yaxis": {"tickformat": ".2f", "rangemode": "tozero", "title": {"text": "margin of score"}},
+                "yaxis": {
+                    "tickformat": ".0%",
+                    "rangemode": "tozero",
+                    "title": {"text": "share of the winner's score"},
+                },
             },
         }
     section.blocks.append(
@@ -305,6 +317,7 @@ def battles_section(reader: Reader, section: Section) -> None:
         figure("Score of the winner", "winner_score", "plain"),
         figure("of the runner-up", "runner_up_score", "plain"),
         figure("Margin", "margin", "plain", reason="one of them has no score"),
+        figure("of the winner's", "relative_margin", "percent", reason="one of them has no score"),
     ]
     section.blocks.append(
         table(
@@ -316,7 +329,8 @@ def battles_section(reader: Reader, section: Section) -> None:
         )
     )
     closest = sorted(
-        (row for row in rows if row["margin"] is not None), key=lambda row: (row["margin"], row["decision_date"])
+        (row for row in rows if row["relative_margin"] is not None),
+        key=lambda row: (row["relative_margin"], row["decision_date"]),
     )
     section.blocks.append(
         table("closest", closest[:CLOSEST], fields, caption=f"The {CLOSEST} closest of all windows.", is_sortable=True)

@@ -42,6 +42,21 @@ left join (
     on windows.decision_date = calendar.session_date
 where windows.run_id = $run_id
 """,
+    # A constraint of the whole book has a plain name; asset_cap:NYSE:KO tells for which part of it a cap bound.
+    "bound_parts": """
+select
+    split_part(constraint_name, ':', 1) as constraint_name,
+    substr(constraint_name, position(':' in constraint_name) + 1) as part,
+    count(*) filter (where is_binding) as binding_count,
+    count(*) filter (where is_relaxed) as relaxed_count,
+    max(bound) as largest_bound
+from tournaments.constraint_rows
+where run_id = $run_id
+    and config_id = $config_id
+    and contains(constraint_name, ':')
+group by all
+order by constraint_name, binding_count desc, part
+""",
     "cap_use": """
 select
     config_id,
@@ -53,6 +68,7 @@ select
     count(*) filter (where is_relaxed) as relaxed_count
 from tournaments.constraint_rows
 where run_id = $run_id
+    and not contains(constraint_name, ':')
 group by config_id, constraint_name
 order by config_id, constraint_name
 """,
@@ -65,6 +81,7 @@ inner join selection.windows as windows
     and constraints.window_index = windows.window_index
 where constraints.run_id = $run_id
     and constraints.config_id = $config_id
+    and not contains(constraints.constraint_name, ':')
 order by constraints.constraint_name, windows.decision_date
 """,
     "scoreboard": """

@@ -17,9 +17,9 @@ with ranked as (
             partition by results.profile, results.suite, results.expectation
             order by results.judged_at_utc desc, results.snapshot_id desc
         ) as age,
-        count(*) over (partition by results.profile, results.suite, results.expectation) as judged_count,
+        count(*) over (partition by results.profile, results.suite, results.expectation) as times_judged,
         count(*) filter (where not results.is_success)
-            over (partition by results.profile, results.suite, results.expectation) as failed_count
+            over (partition by results.profile, results.suite, results.expectation) as times_failed
     from features.quality_results as results
     inner join selection.runs as runs
         on runs.run_id = $run_id and results.profile = runs.profile
@@ -45,12 +45,12 @@ select failures.suite, failures.expectation, failures.snapshot_id, failures.symb
     failures.detail
 from features.quality_failures as failures
 inner join (
-    select snapshot_id, suite, expectation
+    select results.snapshot_id, results.suite, results.expectation
     from features.quality_results as results
     inner join selection.runs as runs
         on runs.run_id = $run_id and results.profile = runs.profile
     qualify row_number() over (
-        partition by suite, expectation order by judged_at_utc desc, results.snapshot_id desc
+        partition by results.suite, results.expectation order by results.judged_at_utc desc, results.snapshot_id desc
     ) = 1
 ) as newest
     on failures.snapshot_id = newest.snapshot_id

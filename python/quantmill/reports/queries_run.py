@@ -310,6 +310,7 @@ select
     max(bound) as largest_bound
 from tournaments.constraint_rows
 where run_id = $run_id
+    and not contains(constraint_name, ':')
 group by config_id, constraint_name
 order by config_id, constraint_name
 """,

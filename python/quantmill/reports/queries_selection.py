@@ -101,7 +101,8 @@ select
     losers.symbol as runner_up,
     winners.score as winner_score,
     losers.score as runner_up_score,
-    winners.score - losers.score as margin
+    winners.score - losers.score as margin,
+    (winners.score - losers.score) / nullif(winners.score, 0) as relative_margin
 from selection.decisions as losers
 inner join selection.decisions as winners
     on losers.run_id = winners.run_id

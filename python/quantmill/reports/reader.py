@@ -16,6 +16,7 @@ VIEW = ("simulator", "cost_model", "execution", "mode")
 VARYING = ("selection_engine", "window_set", "rebalance_mode", "variant")
 # Status words of what went as planned, and of configurations that have no cells by design.
 HEALTHY_STATUSES = ("native", "composed", "delegated", "retried")
+UNRANKED_STATUSES = ("delegated", "failed")
 ABSENT_STATUSES = ("not_supported", "disabled")
 # In the order of the page.
 BASELINE_MEANING = {
@@ -97,8 +98,9 @@ class Reader:
             and selection in (None, row["selection_engine"])
         ]
         if not found:
+            named = " ".join(filter(None, (selection, engine, profile)))
             raise MissingData(
-                f"the headline configuration {' '.join(filter(None, (selection, engine, profile)))} is not among the configurations of the run",
+                f"the headline configuration {named} is not among the configurations of the run",
                 remedy="correct the profile's headline and build it",
             )
         return min(found, key=rank)
@@ -131,12 +133,17 @@ class Reader:
         return row["value"] if row else None
 
     def ranked(self) -> list[str]:
-        """Return the config_ids of the drawn cells that ended well and are no baselines, highest net Sharpe first."""
+        """Return the config_ids of the drawn cells that may be ranked, highest net Sharpe first.
+
+        Left out are baselines, cells that did not end well, and configurations that another engine solved
+        (`delegated`) or that failed.
+        """
         drawn = self.drawn_cells()
         found = [
             (-sharpe, place, row["config_id"])
             for place, row in enumerate(self.configs())
             if not row["is_baseline"]
+            and row["status"] not in UNRANKED_STATUSES
             and row["config_id"] in drawn
             and drawn[row["config_id"]]["status"] == "ok"
             and (sharpe := self.value(row["config_id"], "sharpe")) is not None

@@ -184,6 +184,25 @@ def caps_section(reader: Reader, section: Section) -> None:
             height=300,
         )
     )
+    parts = reader.ask("bound_parts", {"config_id": headline}, required=False)
+    if parts:
+        section.blocks.append(
+            table(
+                "bound-parts",
+                parts,
+                [
+                    words("Constraint", "constraint_name"),
+                    words("Binds for", "part"),
+                    count("Windows", "binding_count"),
+                    count("Relaxed", "relaxed_count", tone=lambda row: "warn" if row["relaxed_count"] else ""),
+                    figure("Largest bound", "largest_bound", "percent"),
+                ],
+                caption=f"What the caps of {labels[headline]} held back, and in how many windows. Clusters are"
+                " numbered anew in each window, the largest first.",
+                is_sortable=True,
+                is_tall=len(parts) > 12,
+            )
+        )
     named = Field(Column("Configuration"), lambda row: text(labels.get(row["config_id"], row["config_id"])))
     section.blocks.append(
         table(

@@ -9,6 +9,8 @@ from quantmill.reports.reader import Reader
 from quantmill.reports.tables import Field, Row, count, figure, table, words
 
 PASSED, FAILED, UNJUDGED = 1.0, -1.0, 0.0
+# What fits into a place of the map where there is no value.
+SHORT_STATUS = {"insufficient": "few", "undefined": "undef."}
 
 
 def scoreboard_section(reader: Reader, section: Section) -> None:
@@ -103,7 +105,7 @@ def gates_section(reader: Reader, section: Section) -> None:
             label="Cells by gate, net of costs",
             figures={
                 "all": charts.map_figure(
-                    [name.replace("_", "<br>") for name in names],
+                    names,
                     [labels[config_id] for config_id in shown],
                     values,
                     texts,
@@ -112,9 +114,9 @@ def gates_section(reader: Reader, section: Section) -> None:
                 )
             },
             first="all",
-            height=110 + 26 * len(shown),
+            height=150 + 24 * len(shown),
             caption="Blue passes, red fails, pale has no verdict because an input is absent, empty does not apply. The"
-            " number is what the gate measured.",
+            " number is what the gate measured; few and undef. stand for insufficient and undefined inputs.",
         )
     )
     section.blocks.append(
@@ -184,4 +186,8 @@ def _tone(row: Row) -> str:
 def _word(row: Row | None) -> str:
     if row is None or row["status"] == "not_applicable":
         return ""
-    return readable(row["value"], "ratio") if row["value"] is not None else str(row["status"])
+    return (
+        readable(row["value"], "ratio")
+        if row["value"] is not None
+        else SHORT_STATUS.get(str(row["status"]), str(row["status"]))
+    )
