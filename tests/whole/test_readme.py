@@ -11,6 +11,7 @@ import pytest
 from quantmill.listing import answer
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
+from quantmill.reports.formats import METRICS
 from support import ROOT
 
 BLOCK = re.compile(
@@ -60,6 +61,12 @@ def test_every_metric_of_the_sample_is_defined(sample_home: Home) -> None:
             "select metric from tournaments.cell_metrics union select metric from tournaments.window_metrics"
         ).fetchall()
     assert {row[0] for row in published} == defined
+
+
+def test_every_metric_of_a_cell_has_words_in_the_report(sample_home: Home) -> None:
+    with duckdb.connect(str(sample_home.snapshot), read_only=True) as connection:
+        published = connection.execute("select distinct metric from tournaments.cell_metrics").fetchall()
+    assert {row[0] for row in published} - set(METRICS) == set()
 
 
 def test_the_profile_that_the_documents_show_resolves(tmp_path: Path) -> None:

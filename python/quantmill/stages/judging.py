@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from quantmill.judgement.metrics import CellCounts, CellSeries, WindowWeights
 
-ACCEPTED = ("native", "composed", "retried")
+# A delegated window was solved, if elsewhere; a configuration that delegates is never ranked.
+ACCEPTED = ("native", "composed", "delegated", "retried")
 FAILED = ("infeasible", "error")
 
 SIGN_TOLERANCE = 1e-12

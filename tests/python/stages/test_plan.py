@@ -30,7 +30,8 @@ def test_a_configuration_id_is_the_digest_of_its_dimensions() -> None:
     found = {
         config["rebalance_mode"]: config["config_id"]
         for config in plan_configs(SETTINGS)
-        if (config["engine"], config["risk_profile"], config["selection_engine"]) == ("custom", "min_variance", "baseline")
+        if (config["engine"], config["risk_profile"], config["selection_engine"])
+        == ("custom", "min_variance", "baseline")
     }
     assert found
     for mode, config_id in found.items():
