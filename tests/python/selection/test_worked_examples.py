@@ -170,15 +170,17 @@ def test_the_fit_multiplier_of_the_worked_example() -> None:
         "B": {"quadrant": "STAGNATION", "hurst": 0.44, "absolute_autocorrelation": 0.0},
         "C": {"quadrant": "CRISIS", "hurst": 0.5, "absolute_autocorrelation": 0.5},
         "D": {"quadrant": "EXPANSION", "hurst": 0.65, "absolute_autocorrelation": 0.6, "observation_count": 63},
+        "E": {"quadrant": "NORMAL", "hurst": 0.95, "absolute_autocorrelation": 0.0},
+        "F": {"quadrant": None, "hurst": None, "absolute_autocorrelation": None},
     }
     placed = dict.fromkeys(facts, (0.5,))
     found = scores(placed, {"momentum": 1.0}, facts=facts)
-    assert [found[name][2] for name in facts] == pytest.approx([1.9, 0.3, 1.2, 1.0])
+    assert [found[name][2] for name in facts] == pytest.approx([1.9, 0.3, 1.2, 1.0, 1.4, 1.0])
     assert found["A"][0] == pytest.approx(math.log(0.5) + math.log(1.9))
     off = scores(placed, {"momentum": 1.0}, facts=facts, selection__regime_fit=False)
-    assert [off[name][2] for name in facts] == [1.0] * 4
+    assert [off[name][2] for name in facts] == [1.0] * 6
     reversion = scores(placed, {"momentum": 1.0}, facts=facts, selection__strategy="mean_reversion")
-    assert [reversion[name][2] for name in facts] == pytest.approx([0.6, 1.62, 1.4, 1.0])
+    assert [reversion[name][2] for name in facts] == pytest.approx([0.6, 1.62, 1.4, 1.0, 1.2, 1.0])
 
 
 def fragilities(**columns: list[Any]) -> list[tuple[float, ...]]:
