@@ -43,7 +43,8 @@ def measured(direction: str, facts: Mapping[str, float]) -> tuple[Any, ...]:
             ],
             "factor_history": [
                 {"symbol": "X", "factor_set": "daily_252", "known_at_utc": known, "equal_close_count": 0,
-                 "average_daily_value": 1.0, "spread": 0.0, "gap_fraction": 0.0, "survival": 1.0, "adx": 20.0, "roc": 0.0, **facts}
+                 "average_daily_value": 1.0, "spread": 0.0, "gap_fraction": 0.0, "survival": 1.0, "adx": 20.0,
+                 "roc": 0.0, **facts}
             ],
             "symbols": [
                 {"symbol": "X", "economic_id": "X", "asset_class": "equity", "tick_size": 0.01,
