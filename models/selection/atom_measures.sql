@@ -15,6 +15,15 @@ history as (
 
 ),
 
+moments as (
+
+    select
+        symbol,
+        known_at_utc
+    from history
+
+),
+
 -- what fell to the history floor or to toxic data is judged as well, so that the veto stands in the record
 pool as (
 
@@ -45,6 +54,18 @@ pool as (
         partition by candidates.window_set, candidates.window_index, candidates.atom_id
         order by candidates.is_kept desc, candidates.scanner_id asc
     ) = 1
+
+),
+
+-- the newest row is found by its time alone and its facts are joined then: a wide as-of join sorts all of them
+known as (
+
+    select
+        pool.*,
+        moments.known_at_utc
+    from pool
+    asof left join moments
+        on pool.symbol = moments.symbol and pool.decision_close_utc >= moments.known_at_utc
 
 ),
 
@@ -101,9 +122,8 @@ final as (
         coalesce(history.observation_count, 0) as observation_count,
         coalesce(spikes.symbol is not null, false) as has_volume_spike
 
-    from pool
-    asof left join history
-        on pool.symbol = history.symbol and pool.decision_close_utc >= history.known_at_utc
+    from known as pool
+    left join history on pool.symbol = history.symbol and pool.known_at_utc = history.known_at_utc
     left join {{ ref('symbols') }} as symbols
         on
             pool.symbol = symbols.symbol

@@ -34,11 +34,15 @@ history as (
 
 ),
 
+-- nothing is looked up where no direction is open
 factors as (
 
-    select *
+    select
+        symbol,
+        known_at_utc,
+        compounded_60
     from {{ ref('factor_history') }}
-    where factor_set = 'daily_252'
+    where factor_set = 'daily_252' and {{ setting('universe.direction') }} = 'LATE'
 
 ),
 

@@ -106,17 +106,7 @@ def bars_of(name: str, seed: int, sessions: list[str]) -> list[list[Any]]:
             volume = ""
         price = float(close)
         high, low = price * (1 + reach), price * (1 - reach)
-        rows.append(
-            [
-                symbol(name),
-                session,
-                repr(price),
-                repr(price * (1 + reach)),
-                repr(price * (1 - reach)),
-                repr(price),
-                volume,
-            ]
-        )
+        rows.append([symbol(name), session, repr(price), repr(high), repr(low), repr(price), volume])
     return rows
 
 

@@ -103,7 +103,7 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("allocation.cluster_cap", "much", BadValue, "'allocation.cluster_cap' is 'much'"),
         ("allocation.cluster_cap", 1.5, BadValue, "less than or equal to 1"),
         ("lookback_sessions", 0, BadValue, "greater than or equal to 1"),
-        ("matrix.engines", ["magic"], BadValue, "'custom' or 'skfolio'"),
+        ("matrix.engines", ["magic"], BadValue, "one of 'custom', 'skfolio'"),
         ("matrix.risk_profiles", ["magic"], BadValue, "'max_sharpe'"),
         ("allocation.volatility_bands.magic", 0.3, BadValue, "'max_sharpe'"),
         ("matrix.window_sets", ["weekly"], BadValue, "but windows has secular"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pytest
 from python.selection.rendering import answer
+from quantmill.features.factors import return_factors
 
 KEYS = {"run_id": "r", "window_set": "w", "window_index": 0}
 ROBUST = {"momentum": 1.7469, "stability": 0.0458, "liquidity": 0.2946}
@@ -23,6 +25,49 @@ def rows(**values: list[Any]) -> list[dict[str, Any]]:
     return [
         {**KEYS, "atom_id": chr(65 + i), **{name: column[i] for name, column in values.items()}} for i in range(count)
     ]
+
+
+def measured(direction: str, facts: Mapping[str, float]) -> tuple[Any, ...]:
+    """The oriented facts of one atom of that direction whose symbol has these facts."""
+    known = datetime(2024, 1, 3, 21)
+    found = answer(
+        "atom_measures",
+        {
+            "windows": [
+                {**KEYS, "decision_date": known.date(), "decision_close_utc": known, "step_count": 20,
+                 "regime": "NORMAL", "quadrant": "NORMAL"}
+            ],
+            "candidates": [
+                {**KEYS, "atom_id": "A", "symbol": "X", "logic": "x", "direction": direction, "is_kept": True,
+                 "drop_reason": "", "return_count": 252, "scanner_id": "s"}
+            ],
+            "factor_history": [
+                {"symbol": "X", "factor_set": "daily_252", "known_at_utc": known, "equal_close_count": 0,
+                 "average_daily_value": 1.0, "spread": 0.0, "gap_fraction": 0.0, "survival": 1.0, "adx": 20.0,
+                 "roc": 0.0, **facts}
+            ],
+            "symbols": [
+                {"symbol": "X", "economic_id": "X", "asset_class": "equity", "tick_size": 0.01,
+                 "valid_from": datetime(2020, 1, 1), "valid_to": datetime(2030, 1, 1)}
+            ],
+            "bar_spikes": [{"symbol": "none", "session_date": known.date(), "code": "none"}],
+        },
+        "momentum, compounded_60, skew, cvar, tail_gain, volatility_annual, efficiency, excess_kurtosis, hurst",
+    )  # fmt: skip
+    assert len(found) == 1
+    return found[0]
+
+
+def test_mirrored_returns_in_the_other_direction_have_the_same_facts() -> None:
+    returns = np.random.default_rng(15).normal(0.001, 0.02, 400)
+    facts = []
+    for series in (returns, -returns):
+        rolled = return_factors(series, np.array([0, len(series)]))
+        last = {name: float(values[-1]) for name, values in rolled.items()}
+        last |= {"momentum": 252 * last["mean_return"], "momentum_short": 252 * last["mean_return_short"]}
+        facts.append(last | {"volatility_annual": last["deviation"] * math.sqrt(252)})
+    assert measured("SHORT", facts[1]) == pytest.approx(measured("LONG", facts[0]), rel=1e-12)
+    assert measured("SHORT", facts[0]) != pytest.approx(measured("LONG", facts[0]), rel=1e-3)
 
 
 def probabilities(factor: str, values: list[float | None], **overrides: Any) -> list[tuple[float, bool]]:
@@ -170,15 +215,17 @@ def test_the_fit_multiplier_of_the_worked_example() -> None:
         "B": {"quadrant": "STAGNATION", "hurst": 0.44, "absolute_autocorrelation": 0.0},
         "C": {"quadrant": "CRISIS", "hurst": 0.5, "absolute_autocorrelation": 0.5},
         "D": {"quadrant": "EXPANSION", "hurst": 0.65, "absolute_autocorrelation": 0.6, "observation_count": 63},
+        "E": {"quadrant": "NORMAL", "hurst": 0.95, "absolute_autocorrelation": 0.0},
+        "F": {"quadrant": None, "hurst": None, "absolute_autocorrelation": None},
     }
     placed = dict.fromkeys(facts, (0.5,))
     found = scores(placed, {"momentum": 1.0}, facts=facts)
-    assert [found[name][2] for name in facts] == pytest.approx([1.9, 0.3, 1.2, 1.0])
+    assert [found[name][2] for name in facts] == pytest.approx([1.9, 0.3, 1.2, 1.0, 1.4, 1.0])
     assert found["A"][0] == pytest.approx(math.log(0.5) + math.log(1.9))
     off = scores(placed, {"momentum": 1.0}, facts=facts, selection__regime_fit=False)
-    assert [off[name][2] for name in facts] == [1.0] * 4
+    assert [off[name][2] for name in facts] == [1.0] * 6
     reversion = scores(placed, {"momentum": 1.0}, facts=facts, selection__strategy="mean_reversion")
-    assert [reversion[name][2] for name in facts] == pytest.approx([0.6, 1.62, 1.4, 1.0])
+    assert [reversion[name][2] for name in facts] == pytest.approx([0.6, 1.62, 1.4, 1.0, 1.2, 1.0])
 
 
 def fragilities(**columns: list[Any]) -> list[tuple[float, ...]]:
