@@ -16,6 +16,17 @@ from quantmill.manifest.home import Home
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# A matrix of two portfolios on the whole pool, for builds that are not about the size of the matrix.
+SMALL: dict[str, Any] = {
+    "matrix__selection_engines": ["baseline"],
+    "matrix__rebalance_modes": ["window"],
+    "matrix__engines": ["custom"],
+    "matrix__risk_profiles": ["equal_weight", "min_variance"],
+    "matrix__exclude": [],
+    "headline__selection_engine": "baseline",
+    "headline__risk_profile": "min_variance",
+}
+
 
 @dataclass(frozen=True)
 class Build:
@@ -56,9 +67,12 @@ def ingest(home: Home, *arguments: str) -> Build:
 
 def dbt_build(home: Home, *arguments: str, profile: str = "sample", cwd: Path = ROOT, **overrides: Any) -> Build:
     """Run plain `dbt build` in `cwd`; `overrides` are settings by dotted key, with `__` for the dot."""
-    settings = {key.replace("__", "."): value for key, value in overrides.items()}
-    variables = json.dumps({"profile": profile, "set": settings})
-    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables, *arguments, cwd=cwd)
+    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables(overrides, profile), *arguments, cwd=cwd)
+
+
+def variables(overrides: Mapping[str, Any], profile: str = "sample") -> str:
+    """Return the variables of a dbt command; `overrides` are settings by dotted key, with `__` for the dot."""
+    return json.dumps({"profile": profile, "set": {key.replace("__", "."): value for key, value in overrides.items()}})
 
 
 def copy_of_project(folder: Path) -> Path:

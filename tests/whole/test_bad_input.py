@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from quantmill.manifest.home import Home, writer_lock
-from support import ask, dbt_build, ingest, run
+from support import SMALL, ask, dbt_build, ingest, run
 
 pytestmark = pytest.mark.build
 
@@ -56,7 +56,7 @@ def test_a_window_longer_than_the_history_fails_with_the_numbers(landed: Home) -
 
 
 def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Home) -> None:
-    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], lookback_sessions=420)
+    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], **SMALL, lookback_sessions=420)
     assert built.code == 0, built.output
     run_id = ask(
         landed,
@@ -72,7 +72,9 @@ def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Ho
 
 
 def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> None:
-    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], lookback_sessions=420, allocation__cap_policy="cash")
+    built = dbt_build(
+        landed, universe__symbols=["NYSE:JPM"], **SMALL, lookback_sessions=420, allocation__cap_policy="cash"
+    )
     assert built.code == 0, built.output
     shares = ask(
         landed,
@@ -87,7 +89,9 @@ def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> No
 
 
 def test_a_universe_without_bars_is_all_cash_and_says_why(landed: Home) -> None:
-    built = dbt_build(landed, universe__symbols=["NYSE:NOBARS"], lookback_sessions=420, quality__gate="raw_pool")
+    built = dbt_build(
+        landed, universe__symbols=["NYSE:NOBARS"], **SMALL, lookback_sessions=420, quality__gate="raw_pool"
+    )
     assert built.code == 0, built.output
     found = ask(
         landed,
@@ -135,7 +139,7 @@ def test_a_corrupt_snapshot_is_named_by_its_readers_and_replaced_by_the_next_bui
     refused = run(landed, "-m", "quantmill", "sql", "select 1")
     assert refused.code == 6
     assert "does not open" in refused.output
-    assert dbt_build(landed, lookback_sessions=420).code == 0
+    assert dbt_build(landed, **SMALL, lookback_sessions=420).code == 0
     assert ask(landed, "select count(*) > 0 from selection.runs") == [(True,)]
 
 

@@ -29,6 +29,9 @@ BY_WINDOW = (
     "weights", "targets", "decisions", "probabilities", "scores", "clusters", "vetoes", "warnings", "window regimes",
 )  # fmt: skip
 
+# Every engine, profile and selection engine; weights depend neither on the mode of trading nor on costs.
+ONE_MODE = {"matrix__rebalance_modes": ["window"], "matrix__exclude": [], "matrix__cost_models": ["std_6bp"]}
+
 Bars = tuple[list[str], list[str], np.ndarray]
 
 
@@ -73,7 +76,7 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
         )  # fmt: skip
         assert landed.code == 0, landed.output
         # bars that end long before as_of are stale: that is what is tried here, so only broken contracts may stop it
-        built = dbt_build(home, cwd=project, quality__gate="raw_pool")
+        built = dbt_build(home, cwd=project, quality__gate="raw_pool", **ONE_MODE)
         assert built.code == 0, built.output
         return home
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import duckdb
 import pytest
 from quantmill.manifest.home import Home
-from support import ask, dbt_build, ingest, run
+from support import SMALL, ask, dbt_build, ingest, run
 
 pytestmark = pytest.mark.build
 
-SHORT = {"lookback_sessions": 420}
+SHORT = {**SMALL, "lookback_sessions": 420}
 RULES = "select expectation, status, is_stopping from features.quality_results where not is_success order by 1"
 
 

@@ -15,10 +15,10 @@ import duckdb
 import pytest
 from quantmill.manifest.home import Home
 from quantmill.stages.context import ledger_path
-from support import ROOT, ask, copy_of_project, dbt_build, ingest, run
+from support import ROOT, SMALL, ask, copy_of_project, dbt_build, ingest, run, variables
 
 # a short grid keeps these builds quick: 8 windows instead of 62
-SHORT = {"lookback_sessions": 420}
+SHORT = {**SMALL, "lookback_sessions": 420}
 
 pytestmark = pytest.mark.build
 
@@ -123,8 +123,7 @@ def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) ->
 
 def test_dbt_run_tests_nothing_and_so_seals_and_publishes_nothing(home: Home) -> None:
     before = home.snapshot.stat()
-    variables = json.dumps({"profile": "sample", "set": {**SHORT, "seed": 80}})
-    ran = run(home, "dbt", "--no-use-colors", "run", "--vars", variables)
+    ran = run(home, "dbt", "--no-use-colors", "run", "--vars", variables({**SHORT, "seed": 80}))
     assert ran.code == 0, ran.output
     assert "publish: skipped, dbt run tests nothing" in ran.output
     assert home.snapshot.stat() == before
@@ -164,10 +163,9 @@ def test_the_latest_run_of_a_profile_is_one_without_overrides(home: Home) -> Non
 
 
 def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) -> None:
-    variables = json.dumps({"profile": "sample", "set": {**SHORT, "seed": 78}})
     known = set(home.runs.iterdir())
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("dbt")), "build", "--vars", variables],
+        [str(Path(sys.executable).with_name("dbt")), "build", "--vars", variables({**SHORT, "seed": 78})],
         cwd=ROOT,
         env=environment(home),
         stdout=subprocess.DEVNULL,
