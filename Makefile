@@ -12,7 +12,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup run test test-fast lint bench build docs lock rebuild report quality ledger-verify sql publish
+.PHONY: help setup run test test-fast lint bench answers build docs lock rebuild report quality ledger-verify sql publish
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,13 +45,16 @@ test-fast: setup ## the tests that build no warehouse and open no browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not build and not browser"
 
 lint: setup ## ruff, mypy and sqlfluff
-	@$(BIN)/ruff check python ingest models tests benchmarks
-	@$(BIN)/ruff format --check python ingest models tests benchmarks
+	@$(BIN)/ruff check python ingest models tests benchmarks docs
+	@$(BIN)/ruff format --check python ingest models tests benchmarks docs
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --processes 2 models macros analyses tests/dbt
 
 bench: setup ## measure, and write benchmarks/README.md
 	@$(BIN)/python benchmarks/measure.py
+
+answers: setup ## write the answers in README.md and docs/questions.md anew, from the published snapshot
+	@$(BIN)/python docs/answers.py
 
 build: setup ## build a profile: make build PROFILE=sample
 	@$(BIN)/python -m quantmill build --profile $(PROFILE)
