@@ -82,7 +82,7 @@ def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> No
         select distinct round(a.cash, 12), a.status from tournaments.window_allocations as a
         join tournaments.configs as c using (run_id, config_id)
         join selection.run_settings as s on s.run_id = a.run_id and s.key = 'allocation.cap_policy'
-        where not c.is_baseline and s.value = '"cash"'
+        where not c.is_baseline and s.value = '"cash"' and c.selection_engine = 'baseline'
         """,
     )
     assert shares == [(0.75, "native")]
@@ -113,7 +113,9 @@ def test_a_universe_without_bars_is_all_cash_and_says_why(landed: Home) -> None:
         select distinct f.universe_count, f.raw_pool_count, f.cluster_count, f.winner_count, f.is_scarce, w.code
         from selection.funnel as f
         join selection.run_settings as s on s.run_id = f.run_id and s.key = 'universe.symbols'
-        join selection.selection_warnings as w using (run_id, window_set, window_index, selection_engine)
+        join selection.selection_warnings as w
+            on f.run_id = w.run_id and f.window_set = w.window_set and f.window_index = w.window_index
+            and f.selection_engine = w.selection_engine
         where s.value like '%NOBARS%' and w.subject = 'window'
         """,
     )

@@ -141,7 +141,7 @@ def test_a_short_universe_is_built_with_negative_net_weights_and_cash_above_one(
         select distinct round(a.cash, 9), round(a.net_cash, 9) from tournaments.window_allocations as a
         join tournaments.configs as c using (run_id, config_id)
         join selection.run_settings as s on s.run_id = a.run_id and s.key = 'universe.direction'
-        where s.value = '"SHORT"' and c.risk_profile <> 'market'
+        where s.value = '"SHORT"' and c.risk_profile <> 'market' and c.selection_engine = 'baseline'
         """,
     )
     assert found == [(0.0, 2.0)]
@@ -152,6 +152,7 @@ def test_a_short_universe_is_built_with_negative_net_weights_and_cash_above_one(
         from tournaments.portfolio_returns as p join tournaments.cells as c using (run_id, cell_id)
         join selection.run_settings as s on s.run_id = p.run_id and s.key = 'universe.direction'
         where s.value = '"SHORT"' and c.risk_profile = 'min_variance' and c.cost_model = 'std_6bp'
+            and c.selection_engine = 'baseline'
         """,
     )
     assert worst == [(True, True, True)]
