@@ -51,5 +51,5 @@ inner join features.daily_returns as returns
         targets.symbol = returns.symbol
         and returns.session_date between worst.test_start_date and worst.test_end_date
 group by targets.symbol
-order by contribution_percent asc
+order by any_value(targets.net_weight) * (exp(sum(ln(1 + returns.simple_return))) - 1) asc, targets.symbol asc
 limit 8

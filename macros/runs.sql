@@ -1,6 +1,8 @@
 {# History tables keep the rows of every sealed run. Rows of runs that were never sealed, of this build or an earlier
    one, are replaced or forgotten: nobody is misled by them, and no test trips over them. A hook cannot carry a ref,
-   so selection.runs, which every history table is built after, stands here by its name. #}
+   so selection.runs, which every history table is built after, stands here by its name. The hook runs before the
+   transaction of the model: DuckDB adds no column to a table that the same transaction has deleted from, so a table of
+   an older version could not grow. #}
 {% macro forget_unsealed_rows() -%}
     {% if is_incremental() %}
         delete from {{ this }}

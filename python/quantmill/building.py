@@ -175,7 +175,14 @@ class _Progress:
 
     @staticmethod
     def _say(line: str, stream: TextIO | None = None) -> None:
-        """Write a line in one piece: dbt calls from several threads."""
+        """Write a line in one piece: dbt calls from several threads.
+
+        Whoever read the output may have gone (`| head`). The build goes on without words: an error in the middle of
+        dbt's threads would leave it waiting for ever, with the lock held.
+        """
         stream = stream or sys.stdout
-        stream.write(f"{line}\n")
-        stream.flush()
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

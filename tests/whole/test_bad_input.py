@@ -47,11 +47,10 @@ def test_a_misspelt_key_names_the_place_the_key_and_the_nearest_one(landed: Home
 
 
 def test_a_window_longer_than_the_history_fails_with_the_numbers(landed: Home) -> None:
-    built = dbt_build(landed, windows__secular__train=20000)
+    built = dbt_build(landed, windows__secular__train=20000, lookback_sessions=30000)
     assert built.code != 0
-    assert (
-        "insufficient_history: window set secular needs 20020 sessions (train 20000 + test 20), the grid has 1511"
-        in (built.output)
+    assert "insufficient_history: window set secular needs 20020 sessions (train 20000 + test 20), the grid has" in (
+        built.output
     )
 
 

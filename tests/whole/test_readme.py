@@ -75,7 +75,7 @@ def test_the_profile_that_the_documents_show_resolves(tmp_path: Path) -> None:
     (manifest / "universes" / "banks.yml").write_text(universe, encoding="utf-8")
     (manifest / "profiles" / "banks.yml").write_text(profile, encoding="utf-8")
     settings = resolve(manifest, "banks", overrides={}, environment={}).settings
-    assert settings.allocation.cluster_cap == 0.30
+    assert settings.allocation.cluster_cap == 0.20
     assert len(settings.universe.symbols) == 5
 
 

@@ -507,6 +507,11 @@ class Settings(Record):
                 raise ValueError(f"the cost model '{name}' is named, but cost_models has {', '.join(self.cost_models)}")
         for name in self.matrix.window_sets:
             lengths = self.windows[name]
+            if self.lookback_sessions < lengths.train + lengths.test:
+                raise ValueError(
+                    f"lookback_sessions is {self.lookback_sessions}, but a window of '{name}' needs"
+                    f" {lengths.train + lengths.test}: train {lengths.train} + test {lengths.test}"
+                )
             if lengths.step != lengths.test:
                 raise ValueError(
                     f"window set '{name}' steps {lengths.step} sessions and tests {lengths.test}: windows that overlap"

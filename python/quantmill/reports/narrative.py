@@ -26,6 +26,10 @@ STAGE_LABELS = {
 }
 
 
+# From calm to alarming.
+REGIME_COLORS = {"QUIET": "good", "NORMAL": "series-1", "TURBULENT": "warn", "CRISIS": "fail"}
+
+
 def funnel_section(reader: Reader, section: Section) -> None:
     """Fill the section on selection: how many atoms each stage left, over the windows."""
     stages = reader.ask("funnel")
@@ -175,7 +179,7 @@ def vetoes_section(reader: Reader, section: Section) -> None:
                 words("Severity", "severity"),
                 count("Checked", "checked_count", title="atoms over all windows"),
                 count("Fired", "fired_count", tone=lambda row: "strong" if row["fired_count"] else ""),
-                count("Alone", "alone_count", title="no other hard veto fired for the atom in that window"),
+                count("Alone", "alone_count", title="no other veto fired for the atom at that decision"),
                 count("Overridden", "overridden_count"),
                 count("Symbols", "symbol_count", title="distinct symbols that it fired for"),
                 count("Without metric", "unmeasured_count", tone=lambda row: "warn" if row["unmeasured_count"] else ""),
@@ -419,7 +423,7 @@ def regimes_section(reader: Reader, section: Section) -> None:
     measured = [row for row in rows if row["regime_score"] is not None]
     if measured:
         colors = {
-            name: f"series-{place + 1}" for place, name in enumerate(dict.fromkeys(row["regime"] for row in measured))
+            name: color for name, color in REGIME_COLORS.items() if any(row["regime"] == name for row in measured)
         }
         figures = {}
         for window_set in dict.fromkeys(row["window_set"] for row in measured):

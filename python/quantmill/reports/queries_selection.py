@@ -35,15 +35,15 @@ where run_id = $run_id
 group by selection_engine, window_set, outcome
 order by selection_engine, window_set, decision_count desc, outcome
 """,
-    # A veto counts where it fired and was not overridden; alone where no other hard one fired for the atom.
+    # A veto counts where it fired and was not overridden; alone where no other one fired for the atom.
     "vetoes": """
 with counted as (
 
     select
         *,
         is_fired and overridden_by is null as is_in_force,
-        count(*) filter (where is_fired and overridden_by is null and severity = 'hard')
-            over (partition by window_set, window_index, selection_engine, atom_id) as hard_count
+        count(*) filter (where is_fired and overridden_by is null)
+            over (partition by window_set, window_index, selection_engine, atom_id) as force_count
     from selection.vetoes
     where run_id = $run_id
 
@@ -56,7 +56,7 @@ select
     count(*) as checked_count,
     count(*) filter (where metric_value is null) as unmeasured_count,
     count(*) filter (where is_in_force) as fired_count,
-    count(*) filter (where is_in_force and severity = 'hard' and hard_count = 1) as alone_count,
+    count(*) filter (where is_in_force and force_count = 1) as alone_count,
     count(*) filter (where is_fired and overridden_by is not null) as overridden_count,
     count(distinct symbol) filter (where is_in_force) as symbol_count,
     min(limit_value) as least_limit,

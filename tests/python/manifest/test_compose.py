@@ -112,6 +112,7 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("universe.symbols", ["AAPL'; drop table x"], BadValue, "pattern"),
         ("universe.symbols", [], BadValue, "at least 1 item"),
         ("as_of", "2022-12-28T22:00:00", BadValue, "no time zone"),
+        ("lookback_sessions", 271, BadValue, "needs 272: train 252 + test 20"),
         ("windows.secular.step", 30, BadValue, "would belong to no window"),
         ("seed.deeper", 1, QuantmillError, "seed"),
         ("allocation.l2_gamma.NORMAAL", 0.3, BadValue, "'EXPANSION'"),
