@@ -22,6 +22,14 @@ select
     decisions.selection_engine,
     decisions.atom_id
 from {{ ref('decisions') }} as decisions
+-- runs of a version without clusters have no such count
+inner join {{ ref('funnel') }} as funnel
+    on
+        decisions.run_id = funnel.run_id
+        and decisions.window_set = funnel.window_set
+        and decisions.window_index = funnel.window_index
+        and decisions.selection_engine = funnel.selection_engine
+        and funnel.raw_pool_count is not null
 left join {{ ref('cluster_statistics') }} as statistics
     on
         decisions.run_id = statistics.run_id

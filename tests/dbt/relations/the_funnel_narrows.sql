@@ -38,4 +38,5 @@ where
     or coalesce(decided.atom_count, 0) <> funnel.universe_count
     or coalesce(decided.winner_count, 0) <> funnel.winner_count
     or coalesce(decided.short_count, 0) <> funnel.short_count
-    or (funnel.winner_count = 0 and not funnel.is_scarce)
+    -- runs of a version without this count judged scarcity otherwise
+    or (funnel.winner_count = 0 and not funnel.is_scarce and funnel.raw_pool_count is not null)
