@@ -165,7 +165,13 @@ def build(home: Home, **overrides: Any) -> str:
         "regime.basis": "declared",
         "selection.inert_vetoes": [],
         "selection.entropy_max": 0.995,
+        # the planted faults are to reach the vetoes
+        "quality.gate": "report",
         "matrix.risk_profiles": ["min_variance"],
+        "matrix.engines": ["custom"],
+        "matrix.rebalance_modes": ["window"],
+        "matrix.exclude": [],
+        "headline.risk_profile": "min_variance",
         "allocation.cap_policy": "cash",
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
