@@ -47,7 +47,7 @@ found as (
         symbol,
         session_date,
         'SUSPECT_DROP' as code,
-        simple_return as value
+        case when simple_return < -0.99 then simple_return else ln(close / median_close) end as value
     from returns
     where simple_return < -0.99 or abs(ln(close / median_close)) > ln(6)
     union all
