@@ -24,6 +24,7 @@ LANDED = {
     "raw.symbol_metadata": AS_RECEIVED,
     "raw.execution_limits": AS_RECEIVED,
     "raw.vendor_features": AS_RECEIVED,
+    "raw.resolutions": AS_RECEIVED,
     "raw.quarantine": "load_id kind code severity symbol payload detail detected_at_utc resolution",
     "ops.symbol_registry": "symbol status reason last_final_session last_attempt_utc consecutive_failures",
     "ops.snapshots": "snapshot_id max_load_id content_hash created_at_utc",
@@ -37,7 +38,7 @@ MODELLED = {
     "source load_id known_at_utc",
     "features.daily_returns": "symbol session_date simple_return session_count",
     "features.bar_gaps": "symbol session_date run_length is_excused",
-    "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved",
+    "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved resolution",
     "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions last_session_date",
     "features.factor_history": "symbol session_date factor_set momentum momentum_short compounded_60 "
     "compounded_60_short volatility_annual efficiency entropy hurst skew skew_short excess_kurtosis cvar "
