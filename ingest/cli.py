@@ -22,6 +22,13 @@ Example:
       --adjustment total_return
 """
 
+RESOLVE_EXAMPLE = """
+\b
+Example:
+  python -m ingest resolve NASDAQ:SIVB 2023-03-28 --code SUSPECT_DROP \\
+      --reason "receivership; the price is real"
+"""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -178,6 +185,28 @@ def import_command(
     for outcome in outcomes:
         say(f"{outcome.kind}: {describe(outcome)}")
     _finish(outcomes, say)
+
+
+@cli.command(epilog=RESOLVE_EXAMPLE)
+@click.argument("symbol")
+@click.argument("sessions", metavar="SESSION...", nargs=-1, required=True, type=click.DateTime(formats=["%Y-%m-%d"]))
+@click.option("--code", required=True, help="What features.bar_spikes calls the move: SUSPECT_DROP or EXTREME.")
+@click.option("--reason", required=True, help="What happened, for whoever reads the verdict later.")
+def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str) -> None:
+    """Record that the suspect move of SYMBOL in each SESSION is real, so that it no longer makes the symbol TOXIC.
+
+    A lasting fall is suspect in every session until the median of 20 closes has followed it: name them all.
+    The record is a load like any other: immutable, and replayed by a rebuild. Build again afterwards.
+    """
+    say = _voice()
+    from quantmill.manifest.home import current_home
+
+    from ingest.loads import describe, land_resolution, open_session
+
+    with open_session(current_home(), holder=f"ingest resolve {symbol}", clock=_now, say=say) as opened:
+        for session in sessions:
+            outcome = land_resolution(opened, symbol=symbol, session_date=session.date(), code=code, reason=reason)
+            say(f"{session.date()}: {describe(outcome)}")
 
 
 @cli.command()

@@ -22,7 +22,7 @@ FORMAT = 1
 PART = ".part"
 _BLOCK = 1 << 20
 
-Kind = Literal["bars", "symbol_metadata"]
+Kind = Literal["bars", "symbol_metadata", "resolutions"]
 
 
 def canonical_json(value: Any) -> str:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from quantmill.errors import DataContractError, WarehouseError
+from quantmill.errors import BadValue, DataContractError, WarehouseError
 from quantmill.manifest.home import Home, writer_lock
 
 from ingest import bars
@@ -30,6 +30,9 @@ from ingest.workbench import Workbench, translated
 
 if TYPE_CHECKING:
     import duckdb
+
+# Codes of features.bar_spikes that a recorded resolution settles.
+RESOLVABLE = ("EXTREME", "SUSPECT_DROP")
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -223,6 +226,50 @@ def land_metadata(
     return store(session.workbench, session.landing, load)
 
 
+def land_resolution(session: Session, *, symbol: str, session_date: date, code: str, reason: str) -> Outcome:
+    """Land the word of a person that a suspect move of one symbol and session is real, and why.
+
+    The newest resolution of a symbol, session and code counts. Raises `BadValue` for a code that no resolution
+    settles or an empty reason, and `DataContractError` where no bar of the symbol lies near that session: it would
+    settle nothing.
+    """
+    reason = " ".join(reason.split())
+    if code not in RESOLVABLE:
+        raise BadValue(
+            f"code is '{code}'; one of {', '.join(RESOLVABLE)} was needed",
+            remedy="a return beyond 500 % is not resolved: land the bars around it from a clean source",
+        )
+    if not reason:
+        raise BadValue("the reason is empty", remedy="say with --reason what happened that session")
+    # A session in the exchange's zone may open on the UTC day before it.
+    near = session.workbench.connection.execute(
+        "select count(*) from raw.bars where symbol = ? and abs(cast(opened_at_utc as date) - ?::date) <= 1",
+        [symbol, session_date],
+    ).fetchone()
+    if near is None or near[0] == 0:
+        raise DataContractError(
+            f"no bar of {symbol} was landed for {session_date}, so there is nothing to resolve",
+            remedy="take symbol and session from features.bar_spikes; 'python -m ingest status' lists what was landed",
+        )
+    row = {"symbol": symbol, "session_date": session_date.isoformat(), "code": code, "reason": reason}
+    data, request, now = canonical_json([row]).encode(), {"format": "json"}, session.clock()
+    load = session.new_load(
+        "resolutions",
+        "operator",
+        f"resolve {symbol} {session_date}",
+        request,
+        digest(data),
+        len(data),
+        "json",
+        now,
+        now,
+    )
+    session.landing.keep_payload(data, "json")
+    load = _with(load, symbols=(symbol,), notes=(), finished_at=utc_text(session.clock()))
+    session.landing.keep_load(load)
+    return store(session.workbench, session.landing, load)
+
+
 def _with(load: Load, **changes: Any) -> Load:
     return replace(load, **changes)
 
@@ -358,6 +405,8 @@ def _prepare(
     """
     if load.kind == "symbol_metadata":
         return lambda: _insert_metadata(connection, landing, load)
+    if load.kind == "resolutions":
+        return lambda: _insert_resolutions(connection, landing, load)
     if not is_judged:
         earlier = _landed_before(connection, load)
         if earlier is not None:
@@ -550,6 +599,41 @@ def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, lo
         rows_superseding=superseding,
         rows_quarantined=lost,
         error=f"{lost} of {received} rows are in quarantine: BAD_SYMBOL {lost}" if lost else None,
+    )
+
+
+def _insert_resolutions(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
+    """Store the resolutions that say something else than the newest one of the same symbol, session and code."""
+    rows = json.loads(landing.payload_path(load).read_bytes())
+    received_at = _naive(utc_moment(load.received_at))
+    counts = {"new": 0, "identical": 0, "superseding": 0}
+    for number, row in enumerate(rows, start=1):
+        text = canonical_json(row)
+        stored = connection.execute(
+            """
+            select payload from raw.resolutions
+            where symbol = ? and (payload ->> 'session_date') = ? and (payload ->> 'code') = ?
+            order by received_at_utc desc, load_id desc, row_number desc limit 1
+            """,
+            [row["symbol"], row["session_date"], row["code"]],
+        ).fetchone()
+        fate = "new" if stored is None else "identical" if stored[0] == text else "superseding"
+        counts[fate] += 1
+        if fate != "identical":
+            connection.execute(
+                "insert into raw.resolutions values (?, ?, ?, ?, ?)",
+                [load.load_id, number, row["symbol"], text, received_at],
+            )
+    return Outcome(
+        load_id=load.load_id,
+        kind=load.kind,
+        source=load.source,
+        status=status_of(received=len(rows), errors=0, changed=counts["new"] + counts["superseding"]),
+        rows_received=len(rows),
+        rows_new=counts["new"],
+        rows_identical=counts["identical"],
+        rows_superseding=counts["superseding"],
+        rows_quarantined=0,
     )
 
 

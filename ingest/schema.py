@@ -45,7 +45,11 @@ TABLES: tuple[Table, ...] = (
         "rows_received = rows_new + rows_identical + rows_superseding + rows_quarantined.",
         (
             Column("load_id", "VARCHAR NOT NULL", "time-ordered id: UTC stamp and 8 hex digits"),
-            Column("kind", "VARCHAR NOT NULL", "bars, symbol_metadata, scan, execution_limits, vendor_features"),
+            Column(
+                "kind",
+                "VARCHAR NOT NULL",
+                "bars, symbol_metadata, scan, execution_limits, vendor_features, resolutions",
+            ),
             Column("source", "VARCHAR NOT NULL", "who the payload came from"),
             Column(
                 "status",
@@ -119,6 +123,12 @@ TABLES: tuple[Table, ...] = (
         "raw.vendor_features",
         "One row per symbol and answer of a vendor about its features. Append-only.",
         _as_received("features"),
+    ),
+    Table(
+        "raw.resolutions",
+        "One row per recorded resolution of a suspect move: what happened that session, by symbol and code. "
+        "Append-only.",
+        _as_received("resolution"),
     ),
     Table(
         "raw.quarantine",

@@ -9,8 +9,11 @@ import yaml
 from quantmill.quality.subjects import Subject
 from support import ROOT
 
-SUBJECT = Subject("small", "strict", datetime(2022, 1, 30), ("BINANCE:C", "NYSE:A", "NYSE:B"))
-TABLES = ("bar_gaps", "bar_spikes", "daily_returns", "market_calendar", "session_bars", "symbol_health", "symbols")
+SUBJECT = Subject("small", "strict", datetime(2022, 1, 30), ("BINANCE:C", "NYSE:A", "NYSE:B"), "present")
+TABLES = (
+    "bar_gaps", "bar_spikes", "bar_verdicts", "daily_returns", "factor_history", "market_calendar", "session_bars",
+    "symbol_health", "symbols",
+)  # fmt: skip
 
 FILL = """
 insert into features.market_calendar by name
@@ -44,6 +47,16 @@ select symbol, session_date, close / previous - 1 as simple_return, false as is_
     known_at_utc
 from (select *, lag(close) over (partition by symbol order by session_date) as previous from features.session_bars)
 where previous is not null;
+
+insert into features.bar_verdicts by name
+select symbol, session_date, cast(session_date as timestamp) as opened_at_utc, 'ACCEPTED' as verdict,
+    known_at_utc as close_utc, known_at_utc + interval 1 hour as received_at_utc
+from features.session_bars;
+
+insert into features.factor_history by name
+select symbol, session_date, 'daily_252' as factor_set, 0.4 as efficiency, 0.9 as entropy, 0.5 as hurst,
+    0.5 as survival, known_at_utc
+from features.session_bars;
 
 insert into features.symbol_health by name
 select symbol, session_date as as_of_date, 'OK' as verdict, '' as reasons, 1 as expected_sessions,

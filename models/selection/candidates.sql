@@ -70,13 +70,35 @@ judged as (
         history.*,
         windows.run_id,
         coalesce(health.verdict, 'MISSING') as verdict,
-        coalesce(health.verdict, 'MISSING') not in ('MISSING', 'TOXIC', 'STALE') as is_healthy,
+        coalesce(health.verdict, 'MISSING') = 'OK' as is_healthy,
+        coalesce(gaps.run_length, 0) as sessions_behind,
+        -- who has traded no more for so long is gone: a strict run calls him stale, the others need a word of their own
+        {{ setting('quality.gate') }} <> 'strict'
+        and coalesce(health.verdict, 'MISSING') = 'STALE'
+        and coalesce(gaps.run_length, 0) > {{ setting('simulation.delist_after', 'integer') }} as is_delisted,
         history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough
     from directed as history
     inner join windows
         on history.window_set = windows.window_set and history.window_index = windows.window_index
     left join {{ ref('symbol_health') }} as health
         on history.symbol = health.symbol and windows.decision_date = health.as_of_date
+    left join {{ ref('bar_gaps') }} as gaps
+        on history.symbol = gaps.symbol and windows.decision_date = gaps.session_date
+
+),
+
+-- what a verdict costs: missing and toxic data are out under every gate, stale ones under the strict one alone
+gated as (
+
+    select
+        *,
+        case
+            when is_delisted then 'DELISTED'
+            when verdict in ('MISSING', 'TOXIC') then verdict
+            when verdict = 'STALE' and {{ setting('quality.gate') }} = 'strict' then verdict
+            when not is_old_enough then 'SHORT_HISTORY'
+        end as drop_reason
+    from judged
 
 ),
 
@@ -105,21 +127,19 @@ final as (
         array_to_string(list_filter(
             [
                 case when not is_healthy then 'HEALTH:' || verdict end,
+                case when is_delisted then 'DELISTED:' || sessions_behind end,
                 case when not is_old_enough then 'SHORT_HISTORY:' || return_count end
             ],
             gate -> gate is not null
         ), ',') as failed_gates,
 
         -- what became of it
-        is_healthy and is_old_enough as is_kept,
-        case when not (is_healthy and is_old_enough) then 'data' end as drop_stage,
-        case
-            when not is_healthy then verdict
-            when not is_old_enough then 'SHORT_HISTORY'
-        end as drop_reason,
+        drop_reason is null as is_kept,
+        case when drop_reason is not null then 'data' end as drop_stage,
+        drop_reason,
         cast(position as integer) as rank
 
-    from judged
+    from gated
 
 )
 

@@ -259,6 +259,24 @@ found as (
     from {{ ref('calc_clusters') }}
     where is_singular or kappa > {{ setting('selection.kappa_max', 'double') }}
     union all
+    -- the gate looks at the newest verdict; a candidate may have been unsound at a decision long before it
+    select distinct
+        candidates.window_set,
+        candidates.window_index,
+        engines.selection_engine,
+        candidates.verdict || '_CANDIDATE' as code,
+        candidates.atom_id as subject,
+        candidates.atom_id,
+        'the data of ' || candidates.symbol || ' were ' || candidates.verdict
+        || ' at the decision, and it stays a candidate' as detail
+    from {{ ref('candidates') }} as candidates
+    inner join engines
+        on
+            candidates.run_id = engines.run_id
+            and candidates.window_set = engines.window_set
+            and candidates.window_index = engines.window_index
+    where candidates.is_kept and candidates.verdict <> 'OK'
+    union all
     select
         funnel.window_set,
         funnel.window_index,

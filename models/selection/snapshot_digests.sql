@@ -1,4 +1,4 @@
--- One row per symbol of the profile: a digest of the accepted bars and the metadata that a run as of then can see.
+-- One row per symbol of the profile: digests of the accepted bars, metadata and resolutions that a run can see.
 with symbols as (
 
     select item as symbol from {{ setting_list('universe.symbols') }}
@@ -43,6 +43,19 @@ metadata as (
 
 ),
 
+-- a resolution changes verdicts, and so what is selected
+resolutions as (
+
+    select
+        symbol,
+        sha256(string_agg(concat_ws('|', session_date, code, resolution), chr(10) order by session_date, code))
+            as resolutions_hash
+    from {{ ref('bar_spikes') }}
+    where resolution is not null
+    group by symbol
+
+),
+
 final as (
 
     select
@@ -50,10 +63,12 @@ final as (
         coalesce(bars.bar_count, 0) as bar_count,
         metadata.calendar_id,
         bars.bars_hash,
-        metadata.metadata_hash
+        metadata.metadata_hash,
+        resolutions.resolutions_hash
     from symbols
     left join bars on symbols.symbol = bars.symbol
     left join metadata on symbols.symbol = metadata.symbol
+    left join resolutions on symbols.symbol = resolutions.symbol
 
 )
 

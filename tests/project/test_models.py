@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from project.sources import DbtProject
-from quantmill.quality.rules import RELATIONS
+from quantmill.quality.rules import RELATIONS, load_rules
 from quantmill.stages.sealing import TABLE_KEYS
 from support import ROOT
 
@@ -174,3 +174,13 @@ def test_the_ledger_model_hands_the_seal_exactly_its_tables(project: DbtProject)
     code = (ROOT / project.models["calc_audit_ledger"]["original_file_path"]).read_text(encoding="utf-8")
     handed = dict(re.findall(r'"(\w+\.\w+)": dbt\.ref\("(\w+)"\)', code))
     assert handed == {name: name.split(".")[1] for name in TABLE_KEYS}
+
+
+def test_the_gate_looks_for_the_spikes_that_the_model_leaves_open_and_for_no_other(project: DbtProject) -> None:
+    model = project.models["bar_spikes"]["raw_code"]
+    emitted = set(re.findall(r"'([A-Z_]+)' as code", model))
+    harmless = set(re.findall(r"'([A-Z_]+)'", re.findall(r"code in \(([^)]*)\)", model)[-1]))
+    [rule] = [one for one in load_rules(ROOT / "manifest") if one.name == "spikes.no_open_spike"]
+    listed = set(re.findall(r"'([A-Z_]+)'", re.findall(r"code in \(([^)]*)\)", rule.failing_rows or "")[-1]))
+    assert listed == emitted - harmless
+    assert listed and harmless < emitted

@@ -47,7 +47,7 @@ found as (
         symbol,
         session_date,
         'SUSPECT_DROP' as code,
-        simple_return as value
+        case when simple_return < -0.99 then simple_return else ln(close / median_close) end as value
     from returns
     where simple_return < -0.99 or abs(ln(close / median_close)) > ln(6)
     union all
@@ -71,22 +71,44 @@ found as (
 
 ),
 
+-- who resolves a move again means the later word
+resolved as (
+
+    select
+        symbol,
+        session_date,
+        code,
+        reason
+    from {{ ref('stg_resolutions') }}
+    qualify row_number() over (
+        partition by symbol, session_date, code order by received_at_utc desc, load_id desc, row_number desc
+    ) = 1
+
+),
+
 final as (
 
     select
         -- keys
-        symbol,
-        session_date,
-        code,
+        found.symbol,
+        found.session_date,
+        found.code,
 
         -- what was found
-        value,
+        found.value,
         cast(null as varchar) as donor_symbol,
 
         -- flags resolve by being harmless; verdict codes stay open until a resolution is recorded
-        code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved
+        resolved.reason is not null
+        or found.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
+        resolved.reason as resolution
 
     from found
+    left join resolved
+        on
+            found.symbol = resolved.symbol
+            and found.session_date = resolved.session_date
+            and found.code = resolved.code
 
 )
 

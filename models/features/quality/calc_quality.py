@@ -7,7 +7,9 @@ def model(dbt, session):
         judged=[
             dbt.ref("bar_gaps"),
             dbt.ref("bar_spikes"),
+            dbt.ref("bar_verdicts"),
             dbt.ref("daily_returns"),
+            dbt.ref("factor_history"),
             dbt.ref("market_calendar"),
             dbt.ref("session_bars"),
             dbt.ref("symbol_health"),

@@ -486,6 +486,10 @@ class _Solving:
                 reason = f"SHARPE_HIGH: in-sample Sharpe ratio {sharpe:.6g} is above {self.settings.sharpe_max:g}"
                 note("none", "rejected", reason)
                 return None
+        # Of several tries the accepted one is the last.
+        if tries[-1].status == "inaccurate":
+            detail = f"{step}, {tries[-1].solver}: {tries[-1].reason}"
+            self.events.append(Event("SOLVER_INACCURATE", "INFO", detail))
         return weights
 
     def _request(self, profile: RiskProfile, epsilon: float, feasible: FeasibleSet, count: int) -> Request:

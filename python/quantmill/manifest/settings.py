@@ -352,7 +352,8 @@ class QualitySettings(Record):
 
     gate: Literal["strict", "raw_pool", "report"] = Field(
         description="strict: any failing rule that is no mere warning stops the run; raw_pool: broken contracts stop"
-        " it, unhealthy symbols are left out and reported; report: nothing stops, everything is recorded"
+        " it, missing and toxic symbols are left out and reported, others pass with a tag; report: nothing stops,"
+        " everything is recorded"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from quantmill.listing import markdown
 
-# Under which gate a rule of which severity stops the run when it fails or cannot be judged.
+# Under which gate a rule of which severity stops the run when it fails.
 STOPPING: dict[str, tuple[str, ...]] = {
     "strict": ("stop", "quarantine"),
     "raw_pool": ("stop",),
@@ -19,10 +19,16 @@ COLUMNS = ["suite", "rule", "symbol", "last session", "expected", "detail", "rem
 
 
 def is_stopping(gate: str, severity: str, status: str, *, is_judged: bool) -> bool:
-    """Return whether an outcome stops the run. Where nothing could be judged (`is_judged` false), everything does."""
+    """Return whether an outcome stops the run.
+
+    A rule that could not be judged (status error) may hide anything, so its severity says nothing: only `report`
+    lets it pass. Where no rule at all could be judged (`is_judged` false), everything stops.
+    """
     if status == "pass":
         return False
-    return not is_judged or severity in STOPPING[gate]
+    if status == "error":
+        return not is_judged or gate != "report"
+    return severity in STOPPING[gate]
 
 
 def refusal(

@@ -23,7 +23,9 @@ from quantmill.manifest.settings import Record
 RELATIONS = (
     "bar_gaps",
     "bar_spikes",
+    "bar_verdicts",
     "daily_returns",
+    "factor_history",
     "market_calendar",
     "session_bars",
     "symbol_health",
@@ -54,7 +56,9 @@ class Rule(Record):
     relation: Literal[
         "bar_gaps",
         "bar_spikes",
+        "bar_verdicts",
         "daily_returns",
+        "factor_history",
         "market_calendar",
         "session_bars",
         "symbol_health",

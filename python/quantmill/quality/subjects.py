@@ -23,12 +23,16 @@ JUDGES = ("great-expectations", "pandas", "duckdb")
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose data are judged, as of when and how strictly. `as_of_utc` has no time zone; symbols are sorted."""
+    """Whose data are judged, as of when and how strictly. `as_of_utc` has no time zone; symbols are sorted.
+
+    `volume` is what the profile declares of its bars: present or absent.
+    """
 
     profile: str
     gate: str
     as_of_utc: datetime
     symbols: tuple[str, ...]
+    volume: str
 
     def relations(self) -> dict[str, str]:
         """Return the subquery of each name that rules may read: rows of these symbols, known at as_of."""
@@ -44,10 +48,13 @@ class Subject:
             f" where calendar.close_utc <= {instant}"
         )
         return {
-            "profile": f"(select unnest([{listed}]) as symbol, {instant} as as_of_utc)",
+            "profile": f"(select unnest([{listed}]) as symbol, {instant} as as_of_utc, '{self.volume}' as volume)",
             "session_bars": f"(select * from features.session_bars where {mine} and known_at_utc <= {instant})",
             "daily_returns": f"(select * from features.daily_returns where {mine} and known_at_utc <= {instant})",
             "bar_spikes": f"(select * from features.bar_spikes where (symbol, session_date) in ({closed}))",
+            "bar_verdicts": f"(select * from features.bar_verdicts where {mine} and close_utc <= {instant})",
+            # not by the time of the row, which is what is judged
+            "factor_history": f"(select * from features.factor_history where (symbol, session_date) in ({closed}))",
             "bar_gaps": f"(select * from features.bar_gaps where (symbol, session_date) in ({closed}))",
             "symbol_health": f"(select * from features.symbol_health where (symbol, as_of_date) in ({closed}))",
             "symbols": f"(select * from features.symbols where {mine})",
@@ -75,6 +82,7 @@ def subject_of(settings: Settings) -> Subject:
         gate=settings.quality.gate,
         as_of_utc=settings.as_of.astimezone(UTC).replace(tzinfo=None),
         symbols=tuple(sorted({*universe.symbols, *universe.landed_only, *settings.benchmarks})),
+        volume=settings.bars.volume,
     )
 
 
@@ -99,6 +107,7 @@ def judgement_id(subject: Subject, rules: Iterable[Rule], content: Mapping[str, 
         "gate": subject.gate,
         "as_of": subject.as_of_utc.isoformat(),
         "symbols": subject.symbols,
+        "volume": subject.volume,
         "rules": [rule.digest for rule in rules],
         "content": {name: list(found) for name, found in content.items()},
         "judges": {name: _version(name) for name in JUDGES},

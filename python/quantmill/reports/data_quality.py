@@ -206,6 +206,7 @@ def gaps_section(reader: Reader, section: Section) -> None:
                             "yes" if row["is_resolved"] else "open", tone="" if row["is_resolved"] else "warn"
                         ),
                     ),
+                    words("Resolution", "resolution"),
                 ],
                 is_sortable=True,
                 is_tall=len(spikes) > 16,

@@ -118,7 +118,8 @@ with symbols as ({RUN_SYMBOLS}),
 
 span as ({RUN_SPAN})
 
-select spikes.symbol, spikes.session_date, spikes.code, spikes.value, spikes.donor_symbol, spikes.is_resolved
+select spikes.symbol, spikes.session_date, spikes.code, spikes.value, spikes.donor_symbol, spikes.is_resolved,
+    spikes.resolution
 from features.bar_spikes as spikes
 inner join symbols on spikes.symbol = symbols.symbol
 inner join span on spikes.session_date between span.first_date and span.last_date

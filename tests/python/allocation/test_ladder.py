@@ -93,6 +93,26 @@ def test_a_profile_that_cannot_be_solved_has_the_weights_of_its_stand_in(rising,
     np.testing.assert_array_equal(found.atom_weights, expected.atom_weights)
 
 
+def test_an_inaccurate_answer_that_is_accepted_is_an_event_and_one_that_is_not_is_none(rising, solve, monkeypatch):
+    house = ladder.find_engine("custom")
+
+    def inaccurate(request):
+        solution = house.solve(request)
+        tries = (SolverTry("FIRST", "rejected", "no"), SolverTry("SECOND", "inaccurate", "almost"))
+        return Solution(solution.weights, "SECOND", tries)
+
+    exact = solve(rising, "min_variance")
+    monkeypatch.setattr(ladder, "find_engine", lambda name: ladder.replace(house, solve=inaccurate))
+    found = solve(rising, "min_variance")
+    [event] = [one for one in found.events if one.code == "SOLVER_INACCURATE"]
+    assert (event.severity, event.detail) == ("INFO", "shrinkage 0.01, SECOND: almost")
+    np.testing.assert_array_equal(found.atom_weights, exact.atom_weights)
+    assert "SOLVER_INACCURATE" not in codes(exact)
+    refused = solve(rising, "max_sharpe", sharpe_max=1e-9)
+    told = [one.detail for one in refused.events if one.code == "SOLVER_INACCURATE"]
+    assert told == ["profile min_variance, shrinkage 0.01, SECOND: almost"]
+
+
 def test_all_negative_means_fall_to_minimum_variance(simulate, solve):
     returns = simulate() - 0.01
     found = solve(returns, "max_sharpe")

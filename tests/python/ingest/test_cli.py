@@ -165,3 +165,44 @@ def test_no_ingest_module_imports_the_core_beyond_its_borders(repository: Path) 
         for line in file.read_text().splitlines():
             if line.strip().startswith(("from quantmill", "import quantmill")):
                 assert line.split()[1].startswith(allowed), f"{file}: {line}"
+
+
+RESOLVE = ["resolve", "NASDAQ:AAPL", "2024-03-01", "--code", "SUSPECT_DROP", "--reason"]
+
+
+def test_a_resolution_is_a_load_like_any_other_and_the_newest_word_is_kept_beside_the_old(
+    run: Any, warehouse: Any
+) -> None:
+    assert run("import", write(warehouse, ROWS), *LONG)[0] == 0
+    for reason, said in (("it  fell", "1 new"), ("it fell", "1 identical"), ("a split", "1 superseding")):
+        code, out, err = run(*RESOLVE, reason)
+        assert (code, err) == (0, "")
+        assert said in out
+    stored = "select symbol, payload ->> 'session_date', payload ->> 'code', payload ->> 'reason' from raw.resolutions"
+    assert warehouse.rows(f"{stored} order by load_id") == [
+        ("NASDAQ:AAPL", "2024-03-01", "SUSPECT_DROP", "it fell"),
+        ("NASDAQ:AAPL", "2024-03-01", "SUSPECT_DROP", "a split"),
+    ]
+    # what was resolved is data: the state of the landing is another one
+    assert warehouse.rows("select count(*) from ops.snapshots") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "found"),
+    [
+        ([*RESOLVE, " "], 2, "the reason is empty"),
+        ([*RESOLVE[:4], "TOXIC_RETURN", "--reason", "x"], 2, "one of EXTREME, SUSPECT_DROP was needed"),
+        ([RESOLVE[0], "NASDAQ:APPL", *RESOLVE[2:], "x"], 3, "no bar of NASDAQ:APPL was landed for 2024-03-01"),
+        ([*RESOLVE[:2], "2024-03-07", *RESOLVE[3:], "x"], 3, "no bar of NASDAQ:AAPL was landed for 2024-03-07"),
+        ([*RESOLVE[:2], "yesterday", *RESOLVE[3:], "x"], 2, "yesterday"),
+    ],
+)
+def test_a_resolution_of_nothing_is_refused_and_lands_nothing(
+    run: Any, warehouse: Any, arguments: list[str], code: int, found: str
+) -> None:
+    assert run("import", write(warehouse, ROWS), *LONG)[0] == 0
+    before = warehouse.raw_tables()
+    ended, _, err = run(*arguments)
+    assert ended == code
+    assert found in err
+    assert warehouse.raw_tables() == before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import duckdb
 import pytest
 from quantmill.errors import MissingLanding, WarehouseError
 
+from ingest.loads import land_resolution
 from ingest.rebuild import rebuild
 
 TEXT = "symbol,date,close\nNASDAQ:AAPL,2024-03-01,10\nNASDAQ:AAPL,2024-03-04,nan\nNASDAQ:AAPL,2024-03-28,12\n"
@@ -24,12 +25,17 @@ def landed(warehouse: Any) -> Any:
     warehouse.import_text(TEXT.replace("nan", "11"), received_at=april)
     warehouse.import_text(TEXT.replace("10", "9"))
     warehouse.import_text("symbol,date,close\nNYSE:XOM,2024-03-01,-1\n")
+    for reason in ("it fell", "it fell", "it fell for a reason"):
+        with warehouse.session() as session:
+            land_resolution(
+                session, symbol="NASDAQ:AAPL", session_date=date(2024, 3, 4), code="SUSPECT_DROP", reason=reason
+            )
     return warehouse
 
 
 def test_a_rebuild_equals_the_workbench_row_for_row(landed: Any) -> None:
     before = landed.raw_tables()
-    assert all(before[name] for name in ("raw.bars", "raw.quarantine", "raw.loads", "ops.snapshots"))
+    assert all(before[name] for name in ("raw.bars", "raw.quarantine", "raw.resolutions", "raw.loads", "ops.snapshots"))
     assert "UP_TO_DATE" in {row[3] for row in before["raw.loads"]}
     rebuild(landed.home, say=landed.said.append)
     assert landed.raw_tables() == before

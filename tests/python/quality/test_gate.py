@@ -44,7 +44,10 @@ MEMBERS = {
         ("report", "quarantine", "fail", False),
         ("strict", "stop", "error", True),
         ("raw_pool", "stop", "error", True),
-        ("raw_pool", "quarantine", "error", False),
+        ("strict", "warn", "error", True),
+        ("raw_pool", "quarantine", "error", True),
+        ("raw_pool", "warn", "error", True),
+        ("report", "warn", "error", False),
         ("report", "stop", "error", False),
         ("strict", "stop", "pass", False),
     ],
@@ -157,8 +160,12 @@ def test_unhealthy_symbols_pass_the_raw_pool_and_broken_contracts_do_not(build: 
     connection = small_market()
     missing = {"quality.gate": "raw_pool", "universe.symbols": ["NYSE:A", "NYSE:NOBARS"]}
     assert build(connection, missing).to_pylist()[0]["unmet"] == "health.no_symbol_is_missing_or_toxic"
+    # beyond 500 % is what makes a symbol toxic: the symbol is left out, and the run goes on
     connection.execute("update features.daily_returns set simple_return = 9 where symbol = 'NYSE:A'")
-    with pytest.raises(HealthGateError, match="no_return_beyond_500_percent"):
+    unmet = "health.no_symbol_is_missing_or_toxic, returns.no_return_beyond_500_percent"
+    assert build(connection, missing).to_pylist()[0]["unmet"] == unmet
+    connection.execute("update features.daily_returns set simple_return = -2 where symbol = 'NYSE:A'")
+    with pytest.raises(HealthGateError, match="nothing_is_lost_twice"):
         build(connection, missing)
 
 

@@ -47,7 +47,7 @@ def test_the_index_has_every_rule_with_its_state_and_the_failing_rows(pages: Pat
         "bars.volume_is_not_negative",
         "returns.extreme_returns",
     }
-    assert "2 of 23 rules do not hold; 1 of them stops the run." in index
+    assert "2 of 29 rules do not hold; 1 of them stops the run." in index
     assert "<td>NYSE:A</td><td>2021-03-03</td><td>volume at or above zero</td><td>volume -5.0</td>" in index
 
 
@@ -79,7 +79,7 @@ def test_pages_are_styled_and_fit_without_a_network(pages: Path) -> None:
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.goto((pages / "index.html").as_uri())
-        assert tab.locator("table.rules tbody tr:visible").count() == 23
+        assert tab.locator("table.rules tbody tr:visible").count() == len(RULES)
         assert tab.locator("table.failures tbody tr:visible").count() == 4
         for link in tab.locator("a", has_text="validation").all():
             page = browser.new_context(viewport={"width": 1100, "height": 800}, offline=True).new_page()

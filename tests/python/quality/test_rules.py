@@ -27,6 +27,10 @@ PLANTED = {
     "bars.prices_are_positive": [f"update features.session_bars set total_return_close = 0 where {A}"],
     "bars.close_is_there": [f"update features.session_bars set close = null where {A}"],
     "bars.volume_is_not_negative": [f"update features.session_bars set volume = -5 where {A}"],
+    "bars.volume_is_there": [f"update features.session_bars set volume = null where {A}"],
+    "bars.no_bar_comes_from_its_future": [
+        f"update features.bar_verdicts set received_at_utc = close_utc - interval 1 second where {A}"
+    ],
     "bars.one_bar_per_session": [f"insert into features.session_bars select * from features.session_bars where {A}"],
     "bars.bars_lie_on_the_calendar": [
         f"insert into features.session_bars select * replace ({SATURDAY} as session_date) from features.session_bars"
@@ -89,6 +93,14 @@ PLANTED = {
     ],
     "symbols.crypto_is_utc_and_never_closes": [
         "update features.symbols set timezone = 'Asia/Tokyo' where symbol = 'BINANCE:C'"
+    ],
+    "symbols.tick_size_is_positive": ["update features.symbols set tick_size = 0 where symbol = 'NYSE:A'"],
+    "features.factors_are_within_their_bounds": [f"update features.factor_history set hurst = 1.01 where {A}"],
+    "features.factors_are_known_at_the_close": [
+        f"update features.factor_history set known_at_utc = known_at_utc + interval 1 second where {A}"
+    ],
+    "features.one_row_per_symbol_session_and_set": [
+        f"insert into features.factor_history select * from features.factor_history where {A}"
     ],
     "symbols.equity_closes": ["update features.symbols set calendar_id = '24/7' where symbol = 'NYSE:A'"],
     "symbols.every_bar_has_its_symbol": ["delete from features.symbols where symbol = 'NYSE:A'"],
@@ -167,6 +179,37 @@ def test_what_is_after_as_of_and_what_other_symbols_have_is_not_judged(judged: J
     seen = replace(SUBJECT, symbols=(*SUBJECT.symbols, "NYSE:OTHER"))
     found = judged("update features.session_bars set volume = -1 where symbol = 'NYSE:OTHER'", subject=seen)
     assert red(found) == ["bars.volume_is_not_negative"]
+
+
+def test_a_volume_is_asked_for_where_it_is_declared_and_of_no_index(judged: Judge) -> None:
+    fault = "update features.session_bars set volume = null where symbol = 'NYSE:A'"
+    assert red(judged(fault)) == ["bars.volume_is_there"]
+    assert red(judged(fault, subject=replace(SUBJECT, volume="absent"))) == []
+    assert red(judged(fault, "update features.symbols set asset_class = 'index' where symbol = 'NYSE:A'")) == []
+
+
+@pytest.mark.parametrize("value", ["-0.01", "1.01", "'nan'::double"])
+@pytest.mark.parametrize("factor", ["efficiency", "entropy", "hurst", "survival"])
+def test_a_factor_beyond_its_bounds_is_named(factor: str, value: str, judged: Judge) -> None:
+    others = "entropy = null" if factor != "entropy" else "hurst = null"
+    outcomes = judged(f"update features.factor_history set {factor} = {value}, {others} where {A}")
+    assert red(outcomes) == ["features.factors_are_within_their_bounds"]
+    [failure] = outcomes["features.factors_are_within_their_bounds"].failures
+    assert failure.detail.startswith(f"{factor} is ")
+
+
+@pytest.mark.parametrize("value", ["known_at_utc - interval 1 second", "timestamp '2022-02-20'", "null"])
+def test_a_factor_known_at_another_time_than_its_close_fails_whenever_that_is(value: str, judged: Judge) -> None:
+    outcomes = judged(f"update features.factor_history set known_at_utc = {value} where {A}")
+    assert red(outcomes) == ["features.factors_are_known_at_the_close"]
+
+
+def test_a_bar_that_had_not_opened_when_it_was_received_fails_and_one_that_is_not_accepted_does_not(
+    judged: Judge,
+) -> None:
+    fault = f"update features.bar_verdicts set received_at_utc = opened_at_utc - interval 1 second where {A}"
+    assert red(judged(fault)) == ["bars.no_bar_comes_from_its_future"]
+    assert red(judged(fault, f"update features.bar_verdicts set verdict = 'NOT_FINAL' where {A}")) == []
 
 
 def test_listings_of_one_exposure_may_share_their_bars(judged: Judge) -> None:

@@ -557,7 +557,7 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             ": 6 of 39,286 accepted bars of the run's span.",
         ),
         (
-            "insert into features.bar_spikes values ('NYSE:KO', '2022-03-01', 'EXTREME', 1.5, null, false)",
+            "insert into features.bar_spikes values ('NYSE:KO', '2022-03-01', 'EXTREME', 1.5, null, false, null)",
             "quality.html#health",
             "WARN",
             "Spikes in that span: 1 open, 0 resolved.",
