@@ -190,7 +190,8 @@ def compounded(values, offsets, window, out):  # type: ignore[no-untyped-def]
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
 def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows) with the entropy of the order-3 patterns of the last `window` rows over ln 6; of two equal
-    values the earlier counts as the smaller. NaN below `least` rows.
+    values the earlier counts as the smaller. NaN below `least` rows. The sum runs over ascending counts: which pattern
+    came how often changes no bit, so a series and its mirror rank as equals.
     """
     codes = np.zeros(values.shape[0], dtype=np.int64)
     counts = np.zeros(8, dtype=np.int64)
@@ -208,9 +209,9 @@ def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no
                 pattern_count -= 1
             if pattern_count + 2 >= least:
                 total = 0.0
-                for code in range(8):
-                    if counts[code]:
-                        share = counts[code] / pattern_count
+                for count in np.sort(counts):
+                    if count:
+                        share = count / pattern_count
                         total -= share * math.log(share)
                 out[t] = max(0.0, total / math.log(6.0))
             else:

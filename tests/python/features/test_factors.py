@@ -118,6 +118,15 @@ def test_entropy_is_the_same_under_every_increasing_map(seed: int) -> None:
     assert last(values)["entropy"] == last(np.exp(3 * values))["entropy"]
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_entropy_does_not_depend_on_which_pattern_came_how_often(sign: float) -> None:
+    # series, their mirrors and their reverses have the same counts under other patterns
+    rows = np.random.default_rng(12).normal(0, 0.01, (400, 120))
+    found = last_rows(rows, permutation_entropies)
+    np.testing.assert_array_equal(last_rows(-rows, permutation_entropies), found)
+    np.testing.assert_array_equal(last_rows(sign * rows[:, ::-1], permutation_entropies), found)
+
+
 def test_negating_returns_swaps_the_sides() -> None:
     values = np.clip(np.random.default_rng(5).standard_t(3, 300) * 0.05, -1, 1)
     long, mirrored = last(values), last(-values)

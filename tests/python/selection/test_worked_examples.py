@@ -52,7 +52,8 @@ def measured(direction: str, facts: Mapping[str, float]) -> tuple[Any, ...]:
             ],
             "bar_spikes": [{"symbol": "none", "session_date": known.date(), "code": "none"}],
         },
-        "momentum, compounded_60, skew, cvar, tail_gain, volatility_annual, efficiency, excess_kurtosis, hurst",
+        "momentum, compounded_60, skew, cvar, tail_gain, volatility_annual, efficiency, excess_kurtosis, hurst, "
+        "entropy",
     )  # fmt: skip
     assert len(found) == 1
     return found[0]
@@ -66,7 +67,9 @@ def test_mirrored_returns_in_the_other_direction_have_the_same_facts() -> None:
         last = {name: float(values[-1]) for name, values in rolled.items()}
         last |= {"momentum": 252 * last["mean_return"], "momentum_short": 252 * last["mean_return_short"]}
         facts.append(last | {"volatility_annual": last["deviation"] * math.sqrt(252)})
-    assert measured("SHORT", facts[1]) == pytest.approx(measured("LONG", facts[0]), rel=1e-12)
+    short, long = measured("SHORT", facts[1]), measured("LONG", facts[0])
+    assert short == pytest.approx(long, rel=1e-12)
+    assert short[-1] == long[-1], "entropy is ranked: its last bit counts"
     assert measured("SHORT", facts[0]) != pytest.approx(measured("LONG", facts[0]), rel=1e-3)
 
 
