@@ -216,6 +216,20 @@ def test_a_series_built_to_breach_one_veto_fires_it_and_no_other(code: str, mark
     assert (cluster_id == -1) == (severity == [("hard",)] and code != "DOMINATED_LEVERAGED")
 
 
+def test_what_is_not_known_of_a_vital_factor_counts_against_the_atom(market: tuple[Home, str]) -> None:
+    home, run_id = market
+    found = ask(
+        home,
+        """
+        select raw_value, probability, is_imputed from selection.factor_probabilities
+        where run_id = ? and symbol = ? and factor = 'liquidity'
+        """,
+        run_id,
+        symbol("ADV_MISSING"),
+    )
+    assert found == [(None, 0.01, True)]
+
+
 def test_series_that_breach_nothing_win(market: tuple[Home, str]) -> None:
     home, run_id = market
     winners = ask(
