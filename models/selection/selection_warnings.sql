@@ -239,6 +239,18 @@ found as (
     select
         window_set,
         window_index,
+        selection_engine,
+        'BORROW_UNCHECKED' as code,
+        'SHORT_UNBORROWABLE' as subject,
+        cast(null as varchar) as atom_id,
+        count(*) || ' SHORT candidates may win, and nothing says whether they can be borrowed' as detail
+    from measures
+    where is_kept and direction = 'SHORT' and {{ setting('selection.allow_short', 'boolean') }}
+    group by all
+    union all
+    select
+        window_set,
+        window_index,
         unnest(selection_engines) as selection_engine,
         'PAIR_IMPUTED' as code,
         clustering_id as subject,

@@ -220,6 +220,39 @@ def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no
             out[t] = math.nan
 
 
+@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, types.int64, _F1), cache=True, nogil=True)
+def ljung_box_statistic(values, offsets, window, lags, least, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows) with n (n + 2) * the sum over `lags` of squared autocorrelation over n - lag, of the last
+    `window` rows; NaN below `least` rows or where nothing moves.
+    """
+    centred = np.empty(window)
+    for series in range(offsets.shape[0] - 1):
+        first = offsets[series]
+        for t in range(first, offsets[series + 1]):
+            start = max(first, t - window + 1)
+            n = t - start + 1
+            out[t] = math.nan
+            if n < least:
+                continue
+            total, largest = 0.0, 0.0
+            for i in range(n):
+                total += values[start + i]
+                largest = max(largest, abs(values[start + i]))
+            squares = 0.0
+            for i in range(n):
+                centred[i] = values[start + i] - total / n
+                squares += centred[i] * centred[i]
+            if squares / n <= (ROUNDING * largest) ** 2:
+                continue
+            statistic = 0.0
+            for lag in range(1, lags + 1):
+                product = 0.0
+                for i in range(lag, n):
+                    product += centred[i] * centred[i - lag]
+                statistic += (product / squares) ** 2 / (n - lag)
+            out[t] = n * (n + 2.0) * statistic
+
+
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _READ_I1, _READ_F1, _F1), cache=True, nogil=True)
 def hurst(values, offsets, window, least, lags, expected, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows) with 0.5 + the slope of ln(R/S) - ln(expected R/S) on ln(lag) over the last `window` rows.
