@@ -1,4 +1,4 @@
--- Fails with the funnels that widen, that disagree with the decisions, or that hide that nobody won.
+-- Fails with the funnels that widen, that disagree with the decisions, or that hide that winners are scarce.
 with decided as (
 
     select
@@ -38,4 +38,8 @@ where
     or coalesce(decided.atom_count, 0) <> funnel.universe_count
     or coalesce(decided.winner_count, 0) <> funnel.winner_count
     or coalesce(decided.short_count, 0) <> funnel.short_count
-    or (funnel.winner_count = 0 and not funnel.is_scarce)
+    -- nobody is scarce even where nobody was left to win
+    or funnel.is_scarce <> (
+        funnel.winner_count = 0
+        or funnel.winner_count < least(15, funnel.not_hard_count)
+    )
