@@ -347,7 +347,8 @@ def test_metadata_come_from_the_instrument_or_from_its_class() -> None:
     ("most", "correlation", "seats"), [(3, 0.8, 1), (3, 0.5, 2), (2, 0.5, 1), (5, -0.2, 5), (3, 0.0, 3)]
 )
 def test_a_cluster_that_moves_as_one_gets_fewer_seats(most: int, correlation: float, seats: int) -> None:
-    names = ["A", "B", "C"]
+    # INVERSE moves against all of them, is paired with them for that, and stands in a cluster of its own
+    names = ["A", "B", "C", "INVERSE"]
     own = {**KEYS, "selection_engine": "v3.2"}
     found = answer(
         "recruits",
@@ -358,20 +359,23 @@ def test_a_cluster_that_moves_as_one_gets_fewer_seats(most: int, correlation: fl
                 {**KEYS, "atom_id": name, "symbol": name, "logic": "x", "direction": "LONG", "identity": name}
                 for name in names
             ],
-            "atom_clusters": [{**own, "symbol": name, "cluster_id": 1} for name in names],
+            "atom_clusters": [{**own, "symbol": name, "cluster_id": 1 + (name == "INVERSE")} for name in names],
             "calc_clusters": [
                 {
                     **KEYS,
                     "selection_engines": ["v3.2"],
                     "pairs": [
-                        {"symbol_a": a, "symbol_b": b, "correlation": correlation}
-                        for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
+                        *(
+                            {"symbol_a": a, "symbol_b": b, "correlation": correlation}
+                            for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
+                        ),
+                        *({"symbol_a": name, "symbol_b": "INVERSE", "correlation": -0.99} for name in names[:3]),
                     ],
                 }
             ],
         },
-        "seat_count, count(*) filter (where is_winner) over ()",
+        "cluster_id, seat_count, count(*) filter (where is_winner) over (partition by cluster_id)",
         selection__recruitment="dynamic",
         selection__top_n=most,
     )
-    assert found == [(seats, min(seats, 3))] * 3
+    assert found == [(1, seats, min(seats, 3))] * 3 + [(2, 1, 1)]
