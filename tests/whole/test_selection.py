@@ -163,9 +163,15 @@ def build(home: Home, **overrides: Any) -> str:
         "bars.kind": "ohlcv",
         "bars.volume": "present",
         "regime.basis": "declared",
+        # what the checks are to find, the gate of quality would stop
+        "quality.gate": "report",
         "selection.inert_vetoes": [],
         "selection.entropy_max": 0.995,
+        "matrix.rebalance_modes": ["window"],
+        "matrix.engines": ["custom"],
         "matrix.risk_profiles": ["min_variance"],
+        "matrix.exclude": [],
+        "headline.risk_profile": "min_variance",
         "allocation.cap_policy": "cash",
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }

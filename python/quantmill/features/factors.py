@@ -110,9 +110,7 @@ def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int =
 
     require_offsets(returns, offsets, name="returns")
     statistic = np.empty(len(returns))
-    _kernels.ljung_box_statistic(
-        frozen(returns), frozen(offsets), window, LJUNG_BOX_LAGS, LEAST_LJUNG_BOX, statistic
-    )
+    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LJUNG_BOX_LAGS, LEAST_LJUNG_BOX, statistic)
     return np.asarray(chdtrc(LJUNG_BOX_LAGS, statistic), dtype=np.float64)
 
 
@@ -125,7 +123,8 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     `cvar`, `cvar_short` (expected shortfall 95 %: weighted mean of the worst n / 20 returns, Rockafellar and Uryasev
     2002) and `tail_gain`, `tail_gain_short` (mean of the returns above their own 95 % quantile, by linear
     interpolation) over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's
-    ratio, |sum r| over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` and `ljung_box_p` over 252.
+    ratio, |sum r| over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` and
+    `ljung_box_p` over 252.
     """
     from quantmill.features import _kernels
 

@@ -125,13 +125,11 @@ def _row(
     }
 
 
-def _records(
-    own: list[str], found: Clustering, scale: float, inverse: float
-) -> tuple[list[Any], list[Any], list[Any]]:
+def _records(own: list[str], found: Clustering, scale: float, inverse: float) -> tuple[list[Any], list[Any], list[Any]]:
     """Return members, pairs and clusters of one clustering as tuples of the columns above.
 
-    Pairs are those within a cluster, and beside them, with NULL for the cluster, those whose correlation is `inverse` or
-    less: an inverse wrapper stands as far from what it wraps as can be.
+    Pairs are those within a cluster, and beside them, with NULL for the cluster, those whose correlation is `inverse`
+    or less: an inverse wrapper stands as far from what it wraps as can be.
     """
     met, persistent = companions(found)
     labels = found.labels.tolist()

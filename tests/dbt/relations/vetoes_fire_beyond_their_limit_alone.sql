@@ -1,5 +1,5 @@
--- Fails with the checks whose metric and limit say otherwise than is_fired, with codes that no comparator is stated for,
--- and with metrics that are not known and no warning says so.
+-- Fails with the checks whose metric and limit say otherwise than is_fired, with codes without a comparator, and with
+-- metrics that are not known and no warning says so.
 with comparators as (
 
     select
@@ -33,7 +33,7 @@ with comparators as (
 oriented as (
 
     select
-        run_id,
+        decisions.run_id,
         decisions.window_set,
         decisions.window_index,
         decisions.selection_engine,
@@ -41,7 +41,11 @@ oriented as (
         probabilities.raw_value as momentum
     from {{ ref('decisions') }} as decisions
     inner join {{ ref('factor_probabilities') }} as probabilities
-        using (run_id, window_set, window_index, atom_id)
+        on
+            decisions.run_id = probabilities.run_id
+            and decisions.window_set = probabilities.window_set
+            and decisions.window_index = probabilities.window_index
+            and decisions.atom_id = probabilities.atom_id
     where probabilities.factor = 'momentum'
 
 ),

@@ -124,7 +124,12 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("universe.symbols", ["NYSE:KO", "NYSE:KO"], BadValue, "more than once"),
         ("required_simulators", ["nonsense"], BadValue, "'custom'"),
         ("selection.inert_vetoes", ["TYPO"], BadValue, "'ADV_MISSING'"),
-        ("selection.cluster_shrinkage", [0.2, 0.1], BadValue, "'selection.cluster_shrinkage' is [0.2, 0.1]: values that"),
+        (
+            "selection.cluster_shrinkage",
+            [0.2, 0.1],
+            BadValue,
+            "cluster_shrinkage' is [0.2, 0.1]: values that",
+        ),
         ("allocation.correlation_shrinkage", [0.5, 0.15], BadValue, "[0.5, 0.15]: values that ascend"),
         ("allocation.correlation_shrinkage", [0.5, 0.5], BadValue, "values that ascend"),
         ("selection.max_winners", 25, UnknownKey, "unknown key 'selection.max_winners'"),
