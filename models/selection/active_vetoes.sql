@@ -25,6 +25,12 @@ explained as (
         codes.severity,
         codes.code in ('DATA_TOXIC', 'SHORT_HISTORY', 'CONSTANT_SERIES', 'METADATA_MISSING') as is_data_check,
         case
+            when codes.code = 'VOL_D_EXTREME'
+                then 'no source of this metric yet: no scanner lands the daily volatility that it saw'
+            when codes.code = 'TRACKING_POOR'
+                then 'no source of this metric yet: no symbol states what it is pegged to'
+            when codes.code = 'SHORT_UNBORROWABLE'
+                then 'no source of this metric yet: nothing says what can be borrowed'
             when inert.item is not null then 'the profile has it in inert_vetoes'
             when codes.code = 'WHITE_NOISE' and optional.item is null
                 then 'it is off unless the profile names it in optional_vetoes'

@@ -22,10 +22,8 @@ with limits as (
         {{ setting('selection.limits.volatility_annual_max', 'double') }} as volatility_annual_max,
         {{ setting('selection.limits.roc_max', 'double') }} as roc_max,
         {{ setting('selection.limits.roc_min', 'double') }} as roc_min,
-        {{ setting('selection.limits.volatility_daily_max', 'double') }} as volatility_daily_max,
         {{ setting('selection.limits.persistence_hurst', 'double') }} as persistence_hurst,
         {{ setting('selection.limits.spread_max', 'double') }} as spread_max,
-        {{ setting('selection.limits.tracking_min', 'double') }} as tracking_min,
         {{ setting('selection.limits.white_noise_p', 'double') }} as white_noise_p,
         -- a hurdle above what the momentum gate lets pass would be the gate itself
         least(
@@ -106,7 +104,6 @@ checked as (
         window_set,
         window_index,
         atom_id,
-        direction,
         is_benchmark,
         unnest([
             {
@@ -164,22 +161,10 @@ checked as (
                 'is_breached': roc > roc_max or roc < roc_min
             },
             {
-                'code': 'VOL_D_EXTREME',
-                'metric_value': cast(null as double),
-                'limit_value': volatility_daily_max,
-                'is_breached': false
-            },
-            {
                 'code': 'ADV_MISSING',
                 'metric_value': coalesce(average_daily_value, 0),
                 'limit_value': 0.0,
                 'is_breached': coalesce(average_daily_value, 0) <= 0
-            },
-            {
-                'code': 'SHORT_UNBORROWABLE',
-                'metric_value': cast(null as double),
-                'limit_value': 1.0,
-                'is_breached': false
             },
             {
                 'code': 'ENTROPY_HIGH',
@@ -224,16 +209,10 @@ checked as (
                 'is_breached': compounded_60 < momentum_floor
             },
             {
-                'code': 'TRACKING_POOR',
-                'metric_value': cast(null as double),
-                'limit_value': tracking_min,
-                'is_breached': false
-            },
-            {
                 'code': 'WHITE_NOISE',
-                'metric_value': cast(null as double),
+                'metric_value': ljung_box_p,
                 'limit_value': white_noise_p,
-                'is_breached': false
+                'is_breached': ljung_box_p >= white_noise_p
             }
         ]) as item
     from relieved
@@ -263,9 +242,7 @@ final as (
 
     from checked
     inner join {{ ref('active_vetoes') }} as active on checked.item.code = active.code
-    where
-        active.is_active
-        and (checked.item.code <> 'SHORT_UNBORROWABLE' or checked.direction = 'SHORT')
+    where active.is_active
 
 )
 

@@ -1,4 +1,5 @@
 -- One row per window and atom whose data passed: its raw factors and its fragility among the atoms of its window.
+-- A factor is unknown where what it is made of is: least() and greatest() pass a NULL by, hence the conditions.
 with passed as (
 
     select measures.*
@@ -89,19 +90,22 @@ final as (
         momentum,
         1 / (volatility_annual + 1e-9) as stability,
         case
-            when {{ setting('bars.volume') }} = 'present'
+            when {{ setting('bars.volume') }} = 'present' and average_daily_value is not null
                 then least(1.0, average_daily_value / {{ setting('selection.liquidity_base', 'double') }})
         end as liquidity,
         antifragility,
         survival,
         efficiency,
         entropy,
-        case {{ setting('selection.strategy') }}
-            when 'trend_following' then least(1.0, greatest(0.0, 2 * (hurst - 0.5)))
-            when 'mean_reversion' then least(1.0, greatest(0.0, 2 * (0.5 - hurst)))
+        case
+            when hurst is null then null
+            when {{ setting('selection.strategy') }} = 'trend_following'
+                then least(1.0, greatest(0.0, 2 * (hurst - 0.5)))
+            when {{ setting('selection.strategy') }} = 'mean_reversion'
+                then least(1.0, greatest(0.0, 2 * (0.5 - hurst)))
         end as hurst_clean,
         case when {{ setting('bars.volume') }} = 'present' then adx end as adx,
-        greatest(0.0, -skew) as downside_skew,
+        case when skew is not null then greatest(0.0, -skew) end as downside_skew,
         excess_kurtosis as kurtosis,
         cvar,
 

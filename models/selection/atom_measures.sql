@@ -117,6 +117,7 @@ final as (
         history.largest_absolute_return,
         history.equal_close_count,
         history.absolute_autocorrelation,
+        history.ljung_box_p,
         history.gap_fraction,
         history.survival,
         coalesce(history.observation_count, 0) as observation_count,

@@ -107,6 +107,7 @@ togetherness as (
             and a.window_index = b.window_index
             and a.selection_engine = b.selection_engine
             and a.direction = b.direction
+            and a.cluster_id = b.cluster_id
             and pairs.item.symbol_b = b.symbol
     group by all
 

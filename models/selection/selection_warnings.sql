@@ -239,6 +239,18 @@ found as (
     select
         window_set,
         window_index,
+        selection_engine,
+        'BORROW_UNCHECKED' as code,
+        'SHORT_UNBORROWABLE' as subject,
+        cast(null as varchar) as atom_id,
+        count(*) || ' SHORT candidates may win, and nothing says whether they can be borrowed' as detail
+    from measures
+    where is_kept and direction = 'SHORT' and {{ setting('selection.allow_short', 'boolean') }}
+    group by all
+    union all
+    select
+        window_set,
+        window_index,
         unnest(selection_engines) as selection_engine,
         'PAIR_IMPUTED' as code,
         clustering_id as subject,
@@ -293,6 +305,20 @@ found as (
     from {{ ref('funnel') }} as funnel
     inner join {{ current_unsealed_run() }} as current_run on funnel.run_id = current_run.run_id
     where funnel.winner_count = 0
+    union all
+    -- the floor is 15 winners, or all atoms without a hard veto where those are fewer
+    select
+        funnel.window_set,
+        funnel.window_index,
+        funnel.selection_engine,
+        unnest(case when funnel.winner_count < 5 then ['SCARCE', 'ULTRA_SPARSE'] else ['SCARCE'] end) as code,
+        'winners' as subject,
+        cast(null as varchar) as atom_id,
+        'winners ' || funnel.winner_count || ', without a hard veto ' || funnel.not_hard_count || ', without any '
+        || funnel.not_vetoed_count || ', of ' || funnel.raw_pool_count || ' in the pool' as detail
+    from {{ ref('funnel') }} as funnel
+    inner join {{ current_unsealed_run() }} as current_run on funnel.run_id = current_run.run_id
+    where funnel.is_scarce
 
 ),
 

@@ -37,6 +37,7 @@ atoms as (
         measures.symbol,
         measures.logic,
         measures.direction,
+        measures.direction = 'LONG' or {{ setting('selection.allow_short', 'boolean') }} as may_win,
         bool_or(checks.is_fired and checks.severity = 'hard') as is_hard,
         bool_or(checks.is_fired and checks.overridden_by is null) as is_vetoed
     from {{ ref('atom_measures') }} as measures
@@ -99,7 +100,8 @@ twins as (
 
 ),
 
--- an atom is dominated by an eligible one of its own direction and logic that moves as it does, only less
+-- an atom is dominated by an eligible one that moves as it does, only less: one of its own logic and direction; what
+-- moves against its twin is dominated by either direction of it that may win
 dominated as (
 
     select
@@ -120,15 +122,18 @@ dominated as (
             and atoms.window_index = twins.window_index
             and atoms.selection_engine = twins.selection_engine
             and atoms.symbol = twins.symbol
-            and {{ setting('selection.limits.leverage_correlation', 'double') }} <= twins.correlation
+            and {{ setting('selection.limits.leverage_correlation', 'double') }} <= abs(twins.correlation)
     left join atoms as twin_atoms
         on
             twins.window_set = twin_atoms.window_set
             and twins.window_index = twin_atoms.window_index
             and twins.selection_engine = twin_atoms.selection_engine
             and twins.twin = twin_atoms.symbol
-            and atoms.direction = twin_atoms.direction
             and atoms.logic = twin_atoms.logic
+            and (
+                (twins.correlation > 0 and atoms.direction = twin_atoms.direction)
+                or (twins.correlation < 0 and twin_atoms.may_win)
+            )
             and not coalesce(twin_atoms.is_vetoed, false)
     where not coalesce(atoms.is_hard, false)
     group by all

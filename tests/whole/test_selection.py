@@ -163,13 +163,13 @@ def build(home: Home, **overrides: Any) -> str:
         "bars.kind": "ohlcv",
         "bars.volume": "present",
         "regime.basis": "declared",
+        # what the checks are to find, the gate of quality would stop
+        "quality.gate": "report",
         "selection.inert_vetoes": [],
         "selection.entropy_max": 0.995,
-        # the planted faults are to reach the vetoes
-        "quality.gate": "report",
-        "matrix.risk_profiles": ["min_variance"],
-        "matrix.engines": ["custom"],
         "matrix.rebalance_modes": ["window"],
+        "matrix.engines": ["custom"],
+        "matrix.risk_profiles": ["min_variance"],
         "matrix.exclude": [],
         "headline.risk_profile": "min_variance",
         "allocation.cap_policy": "cash",
@@ -222,6 +222,20 @@ def test_a_series_built_to_breach_one_veto_fires_it_and_no_other(code: str, mark
     assert (cluster_id == -1) == (severity == [("hard",)] and code != "DOMINATED_LEVERAGED")
 
 
+def test_what_is_not_known_of_a_vital_factor_counts_against_the_atom(market: tuple[Home, str]) -> None:
+    home, run_id = market
+    found = ask(
+        home,
+        """
+        select raw_value, probability, is_imputed from selection.factor_probabilities
+        where run_id = ? and symbol = ? and factor = 'liquidity'
+        """,
+        run_id,
+        symbol("ADV_MISSING"),
+    )
+    assert found == [(None, 0.01, True)]
+
+
 def test_series_that_breach_nothing_win(market: tuple[Home, str]) -> None:
     home, run_id = market
     winners = ask(
@@ -245,12 +259,24 @@ def test_every_check_is_a_row_or_a_warning_that_says_why_it_is_none(market: tupl
             run_id,
         )
     )
+    unsourced = ("VOL_D_EXTREME", "TRACKING_POOR", "SHORT_UNBORROWABLE")
+    assert not checked & set(unsourced)
+    assert ask(
+        home,
+        """
+        select count(*), count(*) filter (where starts_with(detail, 'no source of this metric yet: '))
+        from selection.selection_warnings where run_id = ? and subject in (?, ?, ?)
+        """,
+        run_id,
+        *unsourced,
+    ) == [(3, 3)]
     assert set(BREACHES) <= checked
     assert warned == {
         "RANDOM_WALK": "VETO_INERT",
         "WHITE_NOISE": "VETO_INERT",
-        "VOL_D_EXTREME": "METRIC_MISSING",
-        "TRACKING_POOR": "METRIC_MISSING",
+        "VOL_D_EXTREME": "VETO_INERT",
+        "TRACKING_POOR": "VETO_INERT",
+        "SHORT_UNBORROWABLE": "VETO_INERT",
     }
     atoms = {
         row[0]

@@ -133,6 +133,7 @@ final as (
         factors.entropy,
         factors.hurst,
         factors.absolute_autocorrelation,
+        factors.ljung_box_p,
         bar_factors.adx,
 
         -- its tails

@@ -190,7 +190,8 @@ def compounded(values, offsets, window, out):  # type: ignore[no-untyped-def]
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
 def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows) with the entropy of the order-3 patterns of the last `window` rows over ln 6; of two equal
-    values the earlier counts as the smaller. NaN below `least` rows.
+    values the earlier counts as the smaller. NaN below `least` rows. The sum runs over ascending counts: which pattern
+    came how often changes no bit, so a series and its mirror rank as equals.
     """
     codes = np.zeros(values.shape[0], dtype=np.int64)
     counts = np.zeros(8, dtype=np.int64)
@@ -208,15 +209,48 @@ def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no
                 pattern_count -= 1
             if pattern_count + 2 >= least:
                 total = 0.0
-                for code in range(8):
-                    if counts[code]:
-                        share = counts[code] / pattern_count
+                for count in np.sort(counts):
+                    if count:
+                        share = count / pattern_count
                         total -= share * math.log(share)
                 out[t] = max(0.0, total / math.log(6.0))
             else:
                 out[t] = math.nan
         for t in range(first, min(first + 2, offsets[series + 1])):
             out[t] = math.nan
+
+
+@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, types.int64, _F1), cache=True, nogil=True)
+def ljung_box_statistic(values, offsets, window, lags, least, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows) with n (n + 2) * the sum over `lags` of squared autocorrelation over n - lag, of the last
+    `window` rows; NaN below `least` rows or where nothing moves.
+    """
+    centred = np.empty(window)
+    for series in range(offsets.shape[0] - 1):
+        first = offsets[series]
+        for t in range(first, offsets[series + 1]):
+            start = max(first, t - window + 1)
+            n = t - start + 1
+            out[t] = math.nan
+            if n < least:
+                continue
+            total, largest = 0.0, 0.0
+            for i in range(n):
+                total += values[start + i]
+                largest = max(largest, abs(values[start + i]))
+            squares = 0.0
+            for i in range(n):
+                centred[i] = values[start + i] - total / n
+                squares += centred[i] * centred[i]
+            if squares / n <= (ROUNDING * largest) ** 2:
+                continue
+            statistic = 0.0
+            for lag in range(1, lags + 1):
+                product = 0.0
+                for i in range(lag, n):
+                    product += centred[i] * centred[i - lag]
+                statistic += (product / squares) ** 2 / (n - lag)
+            out[t] = n * (n + 2.0) * statistic
 
 
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _READ_I1, _READ_F1, _F1), cache=True, nogil=True)

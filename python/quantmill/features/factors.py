@@ -28,6 +28,7 @@ LEAST_TAIL = 20
 LEAST_HURST = 32
 # Thirty order-3 patterns: five times as many as there are kinds of them.
 LEAST_ENTROPY = 32
+LJUNG_BOX_LAGS, LEAST_LJUNG_BOX = 5, 32
 DIRECTIONAL_LENGTH = 14
 SPREAD_WINDOW, LEAST_SPREADS = 30, 20
 
@@ -97,6 +98,22 @@ def permutation_entropies(
     return result
 
 
+def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int = HISTORY) -> Floats:
+    """Return the p-value of five autocorrelations of the last `window` rows, in [0, 1] (Ljung and Box 1978).
+
+    It is the chance that independent rows have autocorrelations as large as these; the statistic is compared with chi
+    squared of five degrees of freedom. NaN below 32 rows or where nothing moves.
+    """
+    from scipy.special import chdtrc
+
+    from quantmill.features import _kernels
+
+    require_offsets(returns, offsets, name="returns")
+    statistic = np.empty(len(returns))
+    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LJUNG_BOX_LAGS, LEAST_LJUNG_BOX, statistic)
+    return np.asarray(chdtrc(LJUNG_BOX_LAGS, statistic), dtype=np.float64)
+
+
 def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     """Return the factors of `returns` by name, each with one value per row; nothing is annualised here.
 
@@ -106,7 +123,8 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     `cvar`, `cvar_short` (expected shortfall 95 %: weighted mean of the worst n / 20 returns, Rockafellar and Uryasev
     2002) and `tail_gain`, `tail_gain_short` (mean of the returns above their own 95 % quantile, by linear
     interpolation) over 252 rows, NaN below 20; `compounded_60`, `compounded_60_short` over 60; `efficiency` (Kaufman's
-    ratio, |sum r| over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` over 252.
+    ratio, |sum r| over sum |r|, NaN below 10 rows, 0 without a path) and `entropy` over 120; `hurst` and
+    `ljung_box_p` over 252.
     """
     from quantmill.features import _kernels
 
@@ -128,6 +146,7 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
         "efficiency": efficiency,
         "entropy": permutation_entropies(returns, offsets),
         "hurst": hurst_exponents(returns, offsets),
+        "ljung_box_p": ljung_box_probabilities(returns, offsets),
         "skew": moments[:, 2],
         "skew_short": moments[:, 5],
         "excess_kurtosis": moments[:, 3],

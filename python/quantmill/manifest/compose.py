@@ -254,8 +254,9 @@ def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageErro
     if problem["type"] == "literal_error":
         return _unknown_word(problem, location, place)
     message = problem["msg"].removeprefix("Value error, ")
-    found = problem["input"] if location else ""
-    where = f"'{key}' is {found!r}: " if location else ""
+    # a check across the fields of a mapping has all of them as its input, and names in its message those that it means
+    found = problem["input"]
+    where = "" if not location else f"'{key}': " if isinstance(found, dict) else f"'{key}' is {found!r}: "
     return BadValue(f"{place}: {where}{message}", remedy="correct the value", key=key, file=place)
 
 

@@ -80,6 +80,12 @@ def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("values that ascend were needed")
+    return values
+
+
 # The engine of the baselines, which no profile asks for by name.
 BASELINE_ENGINE = "market"
 
@@ -309,7 +315,7 @@ class AllocationSettings(Record):
     mean_window: Sessions
     mean_rows_min: Sessions = Field(default=60, description="least estimation rows of a profile that reads the mean")
     risk_free_annual: float = Field(default=0.0, description="fraction per year that cash earns")
-    correlation_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of epsilon")
+    correlation_shrinkage: tuple[Fraction, ...] = Field(min_length=1, description="the ladder of epsilon, ascending")
     variance_floor: Rate = Field(description="added to the diagonal, as a fraction of the mean variance")
     kappa_max: float = Field(
         gt=1, allow_inf_nan=False, description="largest condition number of the shrunk correlation"
@@ -345,6 +351,11 @@ class AllocationSettings(Record):
     max_missing: Fraction = Field(description="largest share of estimation rows an atom may miss")
     min_rows: Sessions = Field(description="least rows of a risk estimate")
     health_min: Fraction = Field(description="least solver health of a configuration")
+
+    @field_validator("correlation_shrinkage")
+    @classmethod
+    def _ladder_ascends(cls, ladder: tuple[float, ...]) -> tuple[float, ...]:
+        return _ascending(ladder)
 
 
 class QualitySettings(Record):
@@ -387,10 +398,8 @@ class VetoLimits(Record):
     volatility_annual_max: float = Field(gt=0, description="ASSET_VOL_HIGH above this annual volatility")
     roc_max: float = Field(description="ROC_EXTREME above this rate of change, percent")
     roc_min: float = Field(description="ROC_EXTREME below this rate of change, percent")
-    volatility_daily_max: float = Field(gt=0, description="VOL_D_EXTREME above this scanned volatility, percent")
     persistence_hurst: Fraction = Field(description="TOXIC_PERSISTENCE above this Hurst exponent")
     spread_max: Rate = Field(description="SPREAD_WIDE above this estimated spread, fraction of the price")
-    tracking_min: float = Field(ge=-1, le=1, description="TRACKING_POOR below this correlation with the peg")
     white_noise_p: Fraction = Field(description="WHITE_NOISE from this p-value of Ljung and Box on")
     leverage_correlation: float = Field(gt=0, le=1, description="DOMINATED_LEVERAGED from this correlation on")
     leverage_beta: float = Field(gt=1, description="DOMINATED_LEVERAGED from this absolute beta on")
@@ -420,7 +429,6 @@ class SelectionSettings(Record):
     top_n: Sessions = Field(description="most winners per cluster and direction")
     recruitment: Literal["fixed", "dynamic"] = Field(description="dynamic: fewer from clusters that move as one")
     allow_short: bool
-    max_winners: Sessions = Field(description="most winners of a window, for the engines that cap them")
 
     # clusters
     threshold_mode: Literal["regime", "fixed"] = Field(
@@ -455,14 +463,17 @@ class SelectionSettings(Record):
         description="veto codes that are off and recorded as inert"
     )
 
+    @field_validator("cluster_shrinkage")
+    @classmethod
+    def _ladder_ascends(cls, ladder: tuple[float, ...]) -> tuple[float, ...]:
+        return _ascending(ladder)
+
     @model_validator(mode="after")
     def _limits_fit_together(self) -> SelectionSettings:
         if (self.hurst_min is None) != (self.hurst_max is None):
             raise ValueError("selection.hurst_min and selection.hurst_max are set together or not at all")
         if self.hurst_min is not None and self.hurst_max is not None and self.hurst_min >= self.hurst_max:
             raise ValueError(f"the Hurst band is empty: hurst_min {self.hurst_min} is not below {self.hurst_max}")
-        if list(self.cluster_shrinkage) != sorted(set(self.cluster_shrinkage)):
-            raise ValueError(f"cluster_shrinkage is {self.cluster_shrinkage}; values that ascend were needed")
         if self.limits.roc_min >= self.limits.roc_max:
             raise ValueError(f"limits.roc_min {self.limits.roc_min} is not below roc_max {self.limits.roc_max}")
         return self

@@ -75,7 +75,8 @@ def cluster_run(*, current_run: Any, settings: Any, windows: Any, pools: Any, re
             found = cluster_pool(block, rules)
             rows.append(_row(window, clustering_id, plan, rules, found))
             scale = math.sqrt(context.settings.periods_per_year)
-            for target, records in zip(lists, _records(own, found, scale), strict=True):
+            inverse = -context.settings.selection.limits.leverage_correlation
+            for target, records in zip(lists, _records(own, found, scale, inverse), strict=True):
                 target.append(records)
     return _table(context.run_id, rows, lists)
 
@@ -124,22 +125,28 @@ def _row(
     }
 
 
-def _records(own: list[str], found: Clustering, scale: float) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return members, pairs within a cluster and clusters of one clustering as tuples of the columns above."""
+def _records(own: list[str], found: Clustering, scale: float, inverse: float) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return members, pairs and clusters of one clustering as tuples of the columns above.
+
+    Pairs are those within a cluster, and beside them, with NULL for the cluster, those whose correlation is `inverse`
+    or less: an inverse wrapper stands as far from what it wraps as can be.
+    """
     met, persistent = companions(found)
     labels = found.labels.tolist()
     members = list(zip(own, labels, met.tolist(), persistent.tolist(), strict=True))
     pairs = []
     for a in range(len(own)):
         for b in range(a + 1, len(own)):
-            if labels[a] == labels[b]:
+            is_together = labels[a] == labels[b]
+            if is_together or found.leverage_correlation[a, b] <= inverse:
                 numbers = (
                     found.correlation[a, b],
                     found.leverage_correlation[a, b],
                     found.beta[a, b],
                     found.beta[b, a],
                 )
-                pairs.append((own[a], own[b], labels[a], *(_number(float(value)) for value in numbers)))
+                label = labels[a] if is_together else None
+                pairs.append((own[a], own[b], label, *(_number(float(value)) for value in numbers)))
     clusters = []
     for label in range(1, found.cluster_count + 1):
         places = np.flatnonzero(found.labels == label)

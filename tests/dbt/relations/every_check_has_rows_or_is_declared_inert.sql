@@ -18,7 +18,7 @@ expected as (
     from engines
     inner join {{ ref('current_run') }} as current_run on engines.run_id = current_run.run_id
     cross join {{ ref('active_vetoes') }} as active
-    where active.code not in ('SHORT_UNBORROWABLE', 'DOMINATED_LEVERAGED')
+    where active.code <> 'DOMINATED_LEVERAGED'
 
 )
 

@@ -1,4 +1,4 @@
--- Fails with the funnels that widen, that disagree with the decisions, or that hide that nobody won.
+-- Fails with the funnels that widen, that disagree with the decisions, or that hide that winners are scarce.
 with decided as (
 
     select
@@ -38,5 +38,8 @@ where
     or coalesce(decided.atom_count, 0) <> funnel.universe_count
     or coalesce(decided.winner_count, 0) <> funnel.winner_count
     or coalesce(decided.short_count, 0) <> funnel.short_count
-    -- runs of a version without this count judged scarcity otherwise
-    or (funnel.winner_count = 0 and not funnel.is_scarce and funnel.raw_pool_count is not null)
+    -- nobody is scarce even where nobody was left to win; runs of a version without this count judged it otherwise
+    or (
+        funnel.raw_pool_count is not null
+        and funnel.is_scarce <> (funnel.winner_count = 0 or funnel.winner_count < least(15, funnel.not_hard_count))
+    )

@@ -96,6 +96,17 @@ def absolute_autocorrelation(returns: Floats) -> float:
     return max(0.0, float((d[1:] * d[:-1]).sum() / (d**2).sum()))
 
 
+def ljung_box_p(returns: Floats) -> float:
+    from scipy.stats import chi2
+
+    n = len(returns)
+    if n < 32 or np.ptp(returns) == 0:
+        return math.nan
+    d = returns - returns.mean()
+    shares = [(d[lag:] @ d[:-lag] / (d @ d)) ** 2 / (n - lag) for lag in range(1, 6)]
+    return float(chi2.sf(n * (n + 2) * sum(shares), 5))
+
+
 FACTORS: dict[str, tuple[int, Callable[[Floats], float]]] = {
     "mean_return": (252, lambda r: float(r.mean())),
     "mean_return_short": (252, lambda r: float(short(r).mean())),
@@ -105,6 +116,7 @@ FACTORS: dict[str, tuple[int, Callable[[Floats], float]]] = {
     "efficiency": (120, efficiency),
     "entropy": (120, entropy),
     "hurst": (252, hurst),
+    "ljung_box_p": (252, ljung_box_p),
     "skew": (252, skew),
     "skew_short": (252, lambda r: skew(short(r))),
     "excess_kurtosis": (252, excess_kurtosis),

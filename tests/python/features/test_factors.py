@@ -16,6 +16,7 @@ from quantmill.features.factors import (
     bar_factors,
     expected_rescaled_range,
     hurst_exponents,
+    ljung_box_probabilities,
     permutation_entropies,
     return_factors,
     series_offsets,
@@ -84,7 +85,7 @@ def test_a_constant_series_has_the_stated_values(level: float) -> None:
     assert found["efficiency"] == pytest.approx(0.0 if level == 0 else 1.0)
     assert found["absolute_autocorrelation"] == 0.0
     assert found["deviation"] < 1e-12
-    assert all(math.isnan(found[name]) for name in ("skew", "skew_short", "excess_kurtosis"))
+    assert all(math.isnan(found[name]) for name in ("skew", "skew_short", "excess_kurtosis", "ljung_box_p"))
     assert found["cvar"] == pytest.approx(level)
     assert found["tail_gain"] == pytest.approx(level)
 
@@ -95,7 +96,10 @@ def test_a_monotone_series_has_no_entropy_and_its_path_is_straight() -> None:
     assert found["efficiency"] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("name", "needed"), [("hurst", 32), ("entropy", 32), ("efficiency", 10), ("cvar", 20)])
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [("hurst", 32), ("entropy", 32), ("ljung_box_p", 32), ("efficiency", 10), ("cvar", 20)],
+)
 def test_a_factor_exists_from_its_least_rows_on(name: str, needed: int) -> None:
     values = np.random.default_rng(1).normal(0, 0.01, 60)
     column = return_factors(values, np.array([0, 60]))[name]
@@ -118,6 +122,15 @@ def test_entropy_is_the_same_under_every_increasing_map(seed: int) -> None:
     assert last(values)["entropy"] == last(np.exp(3 * values))["entropy"]
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_entropy_does_not_depend_on_which_pattern_came_how_often(sign: float) -> None:
+    # series, their mirrors and their reverses have the same counts under other patterns
+    rows = np.random.default_rng(12).normal(0, 0.01, (400, 120))
+    found = last_rows(rows, permutation_entropies)
+    np.testing.assert_array_equal(last_rows(-rows, permutation_entropies), found)
+    np.testing.assert_array_equal(last_rows(sign * rows[:, ::-1], permutation_entropies), found)
+
+
 def test_negating_returns_swaps_the_sides() -> None:
     values = np.clip(np.random.default_rng(5).standard_t(3, 300) * 0.05, -1, 1)
     long, mirrored = last(values), last(-values)
@@ -138,6 +151,16 @@ def test_the_corrected_hurst_exponent_of_noise_is_a_half(noise: Floats) -> None:
     found = last_rows(noise, hurst_exponents)
     assert found.mean() == pytest.approx(0.4964, abs=4 * 0.0633 / math.sqrt(SERIES))
     assert found.std() == pytest.approx(0.0633, abs=4 * 0.0633 / math.sqrt(2 * SERIES))
+
+
+def test_noise_is_told_from_what_remembers_as_often_as_the_level_says(noise: Floats) -> None:
+    # the statistic of 252 rows is close to chi squared: independent rows stay at or above 0.05 in 95 % of series
+    share = (last_rows(noise, ljung_box_probabilities) >= 0.05).mean()
+    assert share == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / SERIES) + 0.003)
+    remembering = noise.copy()
+    for t in range(1, remembering.shape[1]):
+        remembering[:, t] += 0.4 * remembering[:, t - 1]
+    assert (last_rows(remembering, ljung_box_probabilities) < 0.05).mean() > 0.99
 
 
 def test_persistence_raises_the_hurst_exponent_and_reversal_lowers_it(noise: Floats) -> None:

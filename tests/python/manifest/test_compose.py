@@ -125,6 +125,15 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("universe.symbols", ["NYSE:KO", "NYSE:KO"], BadValue, "more than once"),
         ("required_simulators", ["nonsense"], BadValue, "'custom'"),
         ("selection.inert_vetoes", ["TYPO"], BadValue, "'ADV_MISSING'"),
+        (
+            "selection.cluster_shrinkage",
+            [0.2, 0.1],
+            BadValue,
+            "cluster_shrinkage' is [0.2, 0.1]: values that",
+        ),
+        ("allocation.correlation_shrinkage", [0.5, 0.15], BadValue, "[0.5, 0.15]: values that ascend"),
+        ("allocation.correlation_shrinkage", [0.5, 0.5], BadValue, "values that ascend"),
+        ("selection.max_winners", 25, UnknownKey, "unknown key 'selection.max_winners'"),
         ("matrix.window_sets", ["stability"], BadValue, "windows that overlap are not judged yet"),
     ],
 )
@@ -132,6 +141,14 @@ def test_a_bad_override_is_an_error_that_names_it(key: str, value: Any, error: t
     with pytest.raises(error) as caught:
         resolve(MANIFEST, "sample", overrides={key: value}, environment={})
     assert words in str(caught.value)
+
+
+def test_an_error_across_fields_names_them_and_leaves_the_rest_of_the_settings_out() -> None:
+    with pytest.raises(BadValue) as caught:
+        resolve(MANIFEST, "sample", overrides={"selection.hurst_min": 0.45}, environment={})
+    text = str(caught.value)
+    assert "'selection': selection.hurst_min and selection.hurst_max are set together" in text
+    assert "factor_weights" not in text
 
 
 @pytest.mark.parametrize("name", ["sampel", "../sample", "../profiles/sample", "sample.yml", "Sample", ""])

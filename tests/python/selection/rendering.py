@@ -61,7 +61,7 @@ def _declared(name: str) -> dict[str, Any]:
 
     number = (
         "momentum survival efficiency entropy hurst adx cvar average_daily_value compounded_60 "
-        "absolute_autocorrelation "
+        "absolute_autocorrelation ljung_box_p "
     ) + {
         "atom_measures": "skew tail_gain excess_kurtosis roc spread largest_absolute_return volatility_annual "
         "gap_fraction tick_size",

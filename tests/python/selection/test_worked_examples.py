@@ -52,7 +52,8 @@ def measured(direction: str, facts: Mapping[str, float]) -> tuple[Any, ...]:
             ],
             "bar_spikes": [{"symbol": "none", "session_date": known.date(), "code": "none"}],
         },
-        "momentum, compounded_60, skew, cvar, tail_gain, volatility_annual, efficiency, excess_kurtosis, hurst",
+        "momentum, compounded_60, skew, cvar, tail_gain, volatility_annual, efficiency, excess_kurtosis, hurst, "
+        "entropy",
     )  # fmt: skip
     assert len(found) == 1
     return found[0]
@@ -66,7 +67,9 @@ def test_mirrored_returns_in_the_other_direction_have_the_same_facts() -> None:
         last = {name: float(values[-1]) for name, values in rolled.items()}
         last |= {"momentum": 252 * last["mean_return"], "momentum_short": 252 * last["mean_return_short"]}
         facts.append(last | {"volatility_annual": last["deviation"] * math.sqrt(252)})
-    assert measured("SHORT", facts[1]) == pytest.approx(measured("LONG", facts[0]), rel=1e-12)
+    short, long = measured("SHORT", facts[1]), measured("LONG", facts[0])
+    assert short == pytest.approx(long, rel=1e-12)
+    assert short[-1] == long[-1], "entropy is ranked: its last bit counts"
     assert measured("SHORT", facts[0]) != pytest.approx(measured("LONG", facts[0]), rel=1e-3)
 
 
@@ -344,7 +347,8 @@ def test_metadata_come_from_the_instrument_or_from_its_class() -> None:
     ("most", "correlation", "seats"), [(3, 0.8, 1), (3, 0.5, 2), (2, 0.5, 1), (5, -0.2, 5), (3, 0.0, 3)]
 )
 def test_a_cluster_that_moves_as_one_gets_fewer_seats(most: int, correlation: float, seats: int) -> None:
-    names = ["A", "B", "C"]
+    # INVERSE moves against all of them, is paired with them for that, and stands in a cluster of its own
+    names = ["A", "B", "C", "INVERSE"]
     own = {**KEYS, "selection_engine": "v3.2"}
     found = answer(
         "recruits",
@@ -355,20 +359,23 @@ def test_a_cluster_that_moves_as_one_gets_fewer_seats(most: int, correlation: fl
                 {**KEYS, "atom_id": name, "symbol": name, "logic": "x", "direction": "LONG", "identity": name}
                 for name in names
             ],
-            "atom_clusters": [{**own, "symbol": name, "cluster_id": 1} for name in names],
+            "atom_clusters": [{**own, "symbol": name, "cluster_id": 1 + (name == "INVERSE")} for name in names],
             "calc_clusters": [
                 {
                     **KEYS,
                     "selection_engines": ["v3.2"],
                     "pairs": [
-                        {"symbol_a": a, "symbol_b": b, "correlation": correlation}
-                        for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
+                        *(
+                            {"symbol_a": a, "symbol_b": b, "correlation": correlation}
+                            for a, b in (("A", "B"), ("A", "C"), ("B", "C"))
+                        ),
+                        *({"symbol_a": name, "symbol_b": "INVERSE", "correlation": -0.99} for name in names[:3]),
                     ],
                 }
             ],
         },
-        "seat_count, count(*) filter (where is_winner) over ()",
+        "cluster_id, seat_count, count(*) filter (where is_winner) over (partition by cluster_id)",
         selection__recruitment="dynamic",
         selection__top_n=most,
     )
-    assert found == [(seats, min(seats, 3))] * 3
+    assert found == [(1, seats, min(seats, 3))] * 3 + [(2, 1, 1)]
