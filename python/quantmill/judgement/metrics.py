@@ -168,8 +168,9 @@ def cell_metrics(
 
     Window averages (concentration) take each window once. hhi and n_eff leave out windows in cash, where they
     do not exist; n_assets, max_weight and max_cluster count those as 0. max_cluster_peak is the largest of all windows.
-    avg_turnover leaves out the first buy-in. The multiples of the market's tail loss and drawdown take both over the
-    sessions that the two share.
+    avg_turnover is that of a rebalance, so of a close in mode daily; window_turnover, the one for gates, that of a
+    decision with all that was traded until the next. Both leave out the first buy-in, the latter by its window. The
+    multiples of the market's tail loss and drawdown take both over the sessions that the two share.
 
     Raises `DataContractError` where the series contradicts itself: lengths, order of dates, a return below
     -1, a NAV that did not grow by its net returns, a net return above the gross one.
@@ -483,9 +484,18 @@ def _turnover_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     unit = "rebalances after the first buy-in"
     return [
         _guarded("avg_turnover", later.size, 1, "", later.mean, unit),
+        _window_turnover(series),
         _guarded("ann_turnover", n, 1, "", lambda: series.turnover.sum() * ann / n),
         _guarded("cost_total", n, 1, "", (series.gross_return - series.net_return).sum),
     ]
+
+
+def _window_turnover(series: CellSeries) -> MetricRow:
+    """Turnover of a window, mean over all but that of the first buy-in."""
+    starts = _window_moments(series)[0] if series.turnover.size else np.zeros(0, dtype=np.int64)
+    sums = np.add.reduceat(series.turnover, starts) if starts.size else np.zeros(0)
+    later = np.delete(sums, np.flatnonzero(sums > 0.0)[:1])
+    return _guarded("window_turnover", later.size, 1, "", later.mean, "windows after the first buy-in")
 
 
 def _twin_metrics(rows: list[MetricRow], twin_cagr: float | None, twin_sharpe: float | None, n: int) -> list[MetricRow]:
