@@ -275,6 +275,9 @@ class GateSettings(Record):
     concentration: Rate = Field(description="largest cluster weight in any window")
     concentration_tolerance: Rate = Field(description="how far above the limit a cluster may be")
     solver_success: Fraction = Field(description="least share of accepted solves")
+    duplicate_correlation: Fraction = Field(
+        description="correlation of net returns above which two configurations are one portfolio and share a rank"
+    )
     promotable_sessions: Sessions = Field(description="least stitched sessions of a promotable cell")
     promotable_windows: Sessions = Field(description="least windows of a promotable cell")
 

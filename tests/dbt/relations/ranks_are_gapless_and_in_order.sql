@@ -2,13 +2,19 @@
 with ranked as (
 
     select
-        *,
+        board.*,
         row_number() over (
-            partition by run_id, window_set
-            order by sharpe desc, ann_turnover asc, config_id asc
+            partition by board.run_id, board.window_set
+            order by
+                round(board.sharpe, 9) desc,
+                round(board.ann_turnover, 9) asc,
+                list_position(from_json(engines.value, '["VARCHAR"]'), board.engine) asc,
+                board.config_id asc
         ) as expected_rank
-    from {{ ref('scoreboard') }}
-    where rank is not null
+    from {{ ref('scoreboard') }} as board
+    inner join {{ ref('run_settings') }} as engines
+        on board.run_id = engines.run_id and engines.key = 'matrix.engines'
+    where board.rank is not null
 
 )
 
