@@ -281,7 +281,7 @@ def test_gates_are_judged_on_the_published_metrics(sample_home: Home) -> None:
         select count(*) from tournaments.scoreboard as s join tournaments.cell_metrics as m using (run_id, cell_id)
         where m.metric = 'temporal_fragility' and m.value is distinct from s.temporal_fragility_value
             or m.metric = 'sharpe' and m.value is distinct from s.sharpe
-            or m.metric = 'avg_turnover' and m.value is distinct from s.turnover_value
+            or m.metric = 'window_turnover' and m.value is distinct from s.turnover_value
             or m.metric = 'beta_recent' and s.risk_profile = 'min_variance' and m.value is distinct from s.beta_value
             or m.metric = 'max_cluster_peak' and not s.is_baseline and m.value is distinct from s.concentration_value
         """,
