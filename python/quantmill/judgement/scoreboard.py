@@ -52,7 +52,7 @@ GATES = {
     "concentration": "largest cluster of any window at or below the limit",
     "coverage": "every planned window simulated, and the share of accepted solves at or above the limit",
     "solvency": "neither liquidated nor bankrupt",
-    "integrity": "metrics published and no weight against its direction; a broken ledger stops the build",
+    "integrity": "no weight against its direction; metrics that disagree or a broken ledger stop the build instead",
 }
 
 
