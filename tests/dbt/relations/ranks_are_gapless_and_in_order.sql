@@ -1,4 +1,5 @@
--- Fails with the ranked cells that break the order, or should not be ranked.
+-- Fails with the ranked cells that break the order, or should not be ranked. Runs that were sealed before portfolios
+-- counted once, which have no such setting, keep the order of their time.
 with ranked as (
 
     select
@@ -14,6 +15,8 @@ with ranked as (
     from {{ ref('scoreboard') }} as board
     inner join {{ ref('run_settings') }} as engines
         on board.run_id = engines.run_id and engines.key = 'matrix.engines'
+    inner join {{ ref('run_settings') }} as limits
+        on board.run_id = limits.run_id and limits.key = 'gates.duplicate_correlation'
     where board.rank is not null
 
 )
