@@ -389,6 +389,11 @@ def test_the_published_snapshot_holds_no_private_table(sample_home: Home) -> Non
     assert private == []
 
 
+def test_the_published_snapshot_has_no_room_left_over_from_what_is_not_published(sample_home: Home) -> None:
+    free, total = ask(sample_home, "select free_blocks, total_blocks from pragma_database_size()")[0]
+    assert free < 0.05 * total
+
+
 def test_the_staging_views_of_the_snapshot_can_be_read(sample_home: Home) -> None:
     assert ask(sample_home, "select count(*) from staging.stg_bars")[0][0] == 185_893
 
