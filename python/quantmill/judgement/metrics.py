@@ -353,10 +353,17 @@ def _unmistakable(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
     return returns / scale, scale
 
 
-def _dated(dates: NDArray[np.datetime64], values: NDArray[np.float64]) -> Any:
+def _dated(index: Any, values: NDArray[np.float64]) -> Any:
+    """Return a series of its own for the library, which may write into what it gets; an index cannot be written to."""
     import pandas as pd
 
-    return pd.Series(values.copy(), index=pd.DatetimeIndex(dates))
+    return pd.Series(values.copy(), index=index)
+
+
+def _index_of(dates: NDArray[np.datetime64]) -> Any:
+    import pandas as pd
+
+    return pd.DatetimeIndex(dates)
 
 
 def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
@@ -371,19 +378,20 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     is_unhurt = deepest >= 0.0
     shallow = f"the deepest drawdown is below {SMALLEST_DRAWDOWN:g}" if deepest > -SMALLEST_DRAWDOWN else ""
     as_prices = _reads_as_prices(r)
+    index = _index_of(series.session_date)
     # quantstats takes 1 off the growth and adds it again, which blurs the little that is left of a lost book.
     is_native = as_prices or float(np.prod(1.0 + r)) < 1e-3
 
     def fresh() -> Any:
-        return _dated(series.session_date, r)
+        return _dated(index, r)
 
     def unmistakable() -> Any:
-        return _dated(series.session_date, _unmistakable(r)[0])
+        return _dated(index, _unmistakable(r)[0])
 
     def standardised() -> Any:
         # pandas sets third and fourth moments below 1e-14 to 0, which a quiet series reaches.
         # Shape has no scale, so a series of deviation 1 has the same.
-        return _dated(series.session_date, (r - r.mean()) / deviation)
+        return _dated(index, (r - r.mean()) / deviation)
 
     def growth() -> Any:
         if is_native:
@@ -471,7 +479,7 @@ def _antifragility(series: CellSeries, low: float, high: float, flat: str) -> Me
         return _undefined("af_dist", n, "the best twentieth of sessions did not gain")
     if loss >= 0.0:
         return _undefined("af_dist", n, "the worst twentieth of sessions did not lose")
-    shape = _dated(series.session_date, (r - r.mean()) / r.std(ddof=1))
+    shape = _dated(_index_of(series.session_date), (r - r.mean()) / r.std(ddof=1))
     skew = float(stats_library().skew(shape, prepare_returns=False))
     return _guarded("af_dist", n, 1, "", lambda: skew + math.log(gain / abs(loss) + 1e-12))
 
@@ -540,7 +548,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
     if market is None:
         return [_undefined(name, 0, "no market baseline was given") for name in names]
     shared = np.isfinite(market)
-    dates, r, b = series.session_date[shared], series.net_return[shared], market[shared]
+    index, r, b = _index_of(series.session_date[shared]), series.net_return[shared], market[shared]
     n = r.size
     deviation, market_deviation, active_deviation = (float(x.std(ddof=1)) if n > 1 else math.nan for x in (r, b, r - b))
     flat, flat_active = _flatness(deviation), _flatness(active_deviation)
@@ -555,7 +563,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
         """Return slope and intercept over the shared sessions from `first` on."""
         reference, scale = _unmistakable(b[first:])
         found = stats_library().greeks(
-            _dated(dates[first:], r[first:]), _dated(dates[first:], reference), periods=ann, prepare_returns=False
+            _dated(index[first:], r[first:]), _dated(index[first:], reference), periods=ann, prepare_returns=False
         )
         return float(found["beta"]) / scale, float(found["alpha"])
 
