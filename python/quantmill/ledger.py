@@ -52,6 +52,7 @@ _INTEGERS = ("schema_version", "seq")
 _FIELDS = frozenset((*_INTEGERS, *_TEXTS, *_OBJECTS))
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _ROWS_PER_CHUNK = 65_536
+_CONTAINERS = (dict, list, tuple)
 
 
 # Canonical text
@@ -65,6 +66,15 @@ def canonical_json(value: object) -> str:
     numpy integers).
     """
     try:
+        # The encoder sees all that JSON lacks but keys, which it turns into text, and lone surrogates.
+        if _has_text_keys(value):
+            text = _ENCODER.encode(value)
+            if not text.isascii():
+                text.encode()
+            return text
+    except (TypeError, ValueError, RecursionError):
+        pass  # the slower search that follows names the place
+    try:
         _require_json(value, "")
         return _ENCODER.encode(value)
     except (RecursionError, ValueError) as error:
@@ -72,6 +82,19 @@ def canonical_json(value: object) -> str:
             f"the value cannot be written as JSON: {error}",
             remedy="pass a finite tree of objects, lists, text, numbers, true, false and null",
         ) from error
+
+
+def _has_text_keys(value: object) -> bool:
+    """Whether the keys of all objects in `value` are text."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or (isinstance(item, _CONTAINERS) and not _has_text_keys(item)):
+                return False
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, _CONTAINERS) and not _has_text_keys(item):
+                return False
+    return True
 
 
 def _require_json(value: object, place: str) -> None:

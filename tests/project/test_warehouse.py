@@ -89,9 +89,10 @@ MODELLED = {
     "tournaments.window_metrics": "run_id cell_id window_index metric value observation_count status",
     "tournaments.cell_metrics": "run_id cell_id metric value observation_count status",
     "tournaments.scoreboard": "run_id cell_id config_id selection_engine window_set rebalance_mode engine risk_profile "
-    "variant simulator cost_model execution mode is_baseline baseline_role tier rank is_strict_candidate is_promotable "
-    "veto_reasons sharpe cagr annualized_vol max_drawdown cvar_95 avg_turnover ann_turnover cost_drag beta n_obs "
-    "n_windows solver_success " + " ".join(f"is_{gate} {gate}_value {gate}_limit" for gate in GATES),
+    "variant simulator cost_model execution mode is_baseline baseline_role tier rank unranked_reason duplicate_of "
+    "is_strict_candidate is_promotable veto_reasons sharpe cagr annualized_vol max_drawdown cvar_95 avg_turnover "
+    "ann_turnover cost_drag beta n_obs n_windows solver_success "
+    + " ".join(f"is_{gate} {gate}_value {gate}_limit" for gate in GATES),
     "tournaments.veto_matrix": "run_id cell_id gate value limit_value margin is_passed status reason",
     "tournaments.veto_summary": "run_id veto_code veto_count sole_veto_count",
     "tournaments.attribution": "run_id cell_id window_set window_index discovery_alpha selection_alpha "

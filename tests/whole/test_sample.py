@@ -246,7 +246,10 @@ def test_the_scoreboard_gates_every_cell_and_ranks_no_baseline(sample_home: Home
         sample_home,
         "select is_baseline, cost_model, rank, unranked_reason from tournaments.scoreboard",
     )
-    assert all((rank is None) == (is_baseline or cost != "std_6bp") for is_baseline, cost, rank, _ in board)
+    assert all(
+        (rank is None) == (is_baseline or cost != "std_6bp" or why == "duplicate")
+        for is_baseline, cost, rank, why in board
+    )
     assert {why for is_baseline, _, _, why in board if is_baseline} == {"baseline"}
 
 
@@ -278,7 +281,7 @@ def test_gates_are_judged_on_the_published_metrics(sample_home: Home) -> None:
         select count(*) from tournaments.scoreboard as s join tournaments.cell_metrics as m using (run_id, cell_id)
         where m.metric = 'temporal_fragility' and m.value is distinct from s.temporal_fragility_value
             or m.metric = 'sharpe' and m.value is distinct from s.sharpe
-            or m.metric = 'avg_turnover' and m.value is distinct from s.turnover_value
+            or m.metric = 'window_turnover' and m.value is distinct from s.turnover_value
             or m.metric = 'beta_recent' and s.risk_profile = 'min_variance' and m.value is distinct from s.beta_value
             or m.metric = 'max_cluster_peak' and not s.is_baseline and m.value is distinct from s.concentration_value
         """,
@@ -384,6 +387,11 @@ def test_every_public_table_and_column_has_a_comment_in_the_published_snapshot(s
 def test_the_published_snapshot_holds_no_private_table(sample_home: Home) -> None:
     private = ask(sample_home, "select table_name from information_schema.tables where table_schema = 'work'")
     assert private == []
+
+
+def test_the_published_snapshot_has_no_room_left_over_from_what_is_not_published(sample_home: Home) -> None:
+    free, total = ask(sample_home, "select free_blocks, total_blocks from pragma_database_size()")[0]
+    assert free < 0.05 * total
 
 
 def test_the_staging_views_of_the_snapshot_can_be_read(sample_home: Home) -> None:

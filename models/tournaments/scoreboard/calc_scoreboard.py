@@ -8,4 +8,5 @@ def model(dbt, session):
         configs=dbt.ref("configs"),
         cells=dbt.ref("cells"),
         metrics=dbt.ref("cell_metrics"),
+        days=dbt.ref("portfolio_returns"),
     )

@@ -89,6 +89,7 @@ final as (
         {{ setting('tier') }} as tier,
         verdicts.rank,
         verdicts.unranked_reason,
+        verdicts.duplicate_of,
         verdicts.is_strict_candidate,
         verdicts.not_candidate_reason,
         verdicts.veto_reasons,

@@ -32,7 +32,9 @@ def ward_labels(condensed, count, cut, max_clusters):  # type: ignore[no-untyped
     for merge in range(count - 1):
         if length == 0:
             length = 1
-            chain[0] = np.flatnonzero(size)[0]
+            chain[0] = 0
+            while size[chain[0]] == 0:
+                chain[0] += 1
         while True:
             tip = chain[length - 1]
             near, nearest = -1, np.inf
@@ -63,14 +65,23 @@ def ward_labels(condensed, count, cut, max_clusters):  # type: ignore[no-untyped
         size[stays] += members
 
     # Chains find merges out of order, and Ward heights never fall, so a flat cut keeps the lowest merges.
-    order = np.argsort(height, kind="mergesort")
+    # Sorted by hand: numpy's own sort takes longer to compile than all the rest of this file.
+    order = np.empty(count - 1, dtype=np.int64)
+    for merge in range(count - 1):
+        step = merge
+        while step > 0 and height[order[step - 1]] > height[merge]:
+            order[step] = order[step - 1]
+            step -= 1
+        order[step] = merge
     group = np.arange(count)
     for step in range(count - 1):
         merge = order[step]
         if height[merge] > cut and step >= count - max_clusters:
             break
         first, second = group[left[merge]], group[right[merge]]
-        group[group == max(first, second)] = min(first, second)
+        for i in range(count):
+            if group[i] == max(first, second):
+                group[i] = min(first, second)
     labels = np.empty(count, dtype=np.int64)
     found = 0
     for i in range(count):

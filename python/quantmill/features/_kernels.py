@@ -124,6 +124,19 @@ def moments(values, offsets, window, out):  # type: ignore[no-untyped-def]
             out[t, 8] = n
 
 
+@njit(types.int64(_F1, types.int64, types.float64), cache=True, nogil=True)
+def _first_not_below(ascending, n, value):  # type: ignore[no-untyped-def]
+    """Place of the first of n ascending values that is not below `value`; numpy's search takes a second to compile."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F2), cache=True, nogil=True)
 def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows, 4) from the sorted last `window` rows: expected shortfall 95 % and mean above the 95 %
@@ -136,11 +149,11 @@ def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
         size = 0
         for t in range(first, offsets[series + 1]):
             if size == window:
-                place = np.searchsorted(held[:size], values[t - window])
+                place = _first_not_below(held, size, values[t - window])
                 for i in range(place, size - 1):
                     held[i] = held[i + 1]
                 size -= 1
-            place = np.searchsorted(held[:size], values[t])
+            place = _first_not_below(held, size, values[t])
             for i in range(size, place, -1):
                 held[i] = held[i - 1]
             held[place] = values[t]

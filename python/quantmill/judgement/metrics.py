@@ -168,8 +168,9 @@ def cell_metrics(
 
     Window averages (concentration) take each window once. hhi and n_eff leave out windows in cash, where they
     do not exist; n_assets, max_weight and max_cluster count those as 0. max_cluster_peak is the largest of all windows.
-    avg_turnover leaves out the first buy-in. The multiples of the market's tail loss and drawdown take both over the
-    sessions that the two share.
+    avg_turnover is that of a rebalance, so of a close in mode daily; window_turnover, the one for gates, that of a
+    decision with all that was traded until the next. Both leave out the first buy-in, the latter by its window. The
+    multiples of the market's tail loss and drawdown take both over the sessions that the two share.
 
     Raises `DataContractError` where the series contradicts itself: lengths, order of dates, a return below
     -1, a NAV that did not grow by its net returns, a net return above the gross one.
@@ -352,10 +353,17 @@ def _unmistakable(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
     return returns / scale, scale
 
 
-def _dated(dates: NDArray[np.datetime64], values: NDArray[np.float64]) -> Any:
+def _dated(index: Any, values: NDArray[np.float64]) -> Any:
+    """Return a series of its own for the library, which may write into what it gets; an index cannot be written to."""
     import pandas as pd
 
-    return pd.Series(values.copy(), index=pd.DatetimeIndex(dates))
+    return pd.Series(values.copy(), index=index)
+
+
+def _index_of(dates: NDArray[np.datetime64]) -> Any:
+    import pandas as pd
+
+    return pd.DatetimeIndex(dates)
 
 
 def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
@@ -370,19 +378,20 @@ def _return_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     is_unhurt = deepest >= 0.0
     shallow = f"the deepest drawdown is below {SMALLEST_DRAWDOWN:g}" if deepest > -SMALLEST_DRAWDOWN else ""
     as_prices = _reads_as_prices(r)
+    index = _index_of(series.session_date)
     # quantstats takes 1 off the growth and adds it again, which blurs the little that is left of a lost book.
     is_native = as_prices or float(np.prod(1.0 + r)) < 1e-3
 
     def fresh() -> Any:
-        return _dated(series.session_date, r)
+        return _dated(index, r)
 
     def unmistakable() -> Any:
-        return _dated(series.session_date, _unmistakable(r)[0])
+        return _dated(index, _unmistakable(r)[0])
 
     def standardised() -> Any:
         # pandas sets third and fourth moments below 1e-14 to 0, which a quiet series reaches.
         # Shape has no scale, so a series of deviation 1 has the same.
-        return _dated(series.session_date, (r - r.mean()) / deviation)
+        return _dated(index, (r - r.mean()) / deviation)
 
     def growth() -> Any:
         if is_native:
@@ -470,7 +479,7 @@ def _antifragility(series: CellSeries, low: float, high: float, flat: str) -> Me
         return _undefined("af_dist", n, "the best twentieth of sessions did not gain")
     if loss >= 0.0:
         return _undefined("af_dist", n, "the worst twentieth of sessions did not lose")
-    shape = _dated(series.session_date, (r - r.mean()) / r.std(ddof=1))
+    shape = _dated(_index_of(series.session_date), (r - r.mean()) / r.std(ddof=1))
     skew = float(stats_library().skew(shape, prepare_returns=False))
     return _guarded("af_dist", n, 1, "", lambda: skew + math.log(gain / abs(loss) + 1e-12))
 
@@ -483,9 +492,18 @@ def _turnover_metrics(series: CellSeries, ann: int) -> list[MetricRow]:
     unit = "rebalances after the first buy-in"
     return [
         _guarded("avg_turnover", later.size, 1, "", later.mean, unit),
+        _window_turnover(series),
         _guarded("ann_turnover", n, 1, "", lambda: series.turnover.sum() * ann / n),
         _guarded("cost_total", n, 1, "", (series.gross_return - series.net_return).sum),
     ]
+
+
+def _window_turnover(series: CellSeries) -> MetricRow:
+    """Turnover of a window, mean over all but that of the first buy-in."""
+    starts = _window_moments(series)[0] if series.turnover.size else np.zeros(0, dtype=np.int64)
+    sums = np.add.reduceat(series.turnover, starts) if starts.size else np.zeros(0)
+    later = np.delete(sums, np.flatnonzero(sums > 0.0)[:1])
+    return _guarded("window_turnover", later.size, 1, "", later.mean, "windows after the first buy-in")
 
 
 def _twin_metrics(rows: list[MetricRow], twin_cagr: float | None, twin_sharpe: float | None, n: int) -> list[MetricRow]:
@@ -530,7 +548,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
     if market is None:
         return [_undefined(name, 0, "no market baseline was given") for name in names]
     shared = np.isfinite(market)
-    dates, r, b = series.session_date[shared], series.net_return[shared], market[shared]
+    index, r, b = _index_of(series.session_date[shared]), series.net_return[shared], market[shared]
     n = r.size
     deviation, market_deviation, active_deviation = (float(x.std(ddof=1)) if n > 1 else math.nan for x in (r, b, r - b))
     flat, flat_active = _flatness(deviation), _flatness(active_deviation)
@@ -545,7 +563,7 @@ def _market_metrics(series: CellSeries, market: NDArray[np.float64] | None, ann:
         """Return slope and intercept over the shared sessions from `first` on."""
         reference, scale = _unmistakable(b[first:])
         found = stats_library().greeks(
-            _dated(dates[first:], r[first:]), _dated(dates[first:], reference), periods=ann, prepare_returns=False
+            _dated(index[first:], r[first:]), _dated(index[first:], reference), periods=ann, prepare_returns=False
         )
         return float(found["beta"]) / scale, float(found["alpha"])
 

@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+
 from quantmill.errors import DataContractError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quantmill.judgement.metrics import MetricRow
     from quantmill.manifest.settings import GateSettings
 
@@ -30,6 +34,8 @@ FINISHED = ("ok", "empty", *INSOLVENT)
 NOT_COMPUTED = ("dsr", "pbo", "ci", "lag1", "cost_stress", "sub_period", "regime")
 # Sharpe ratios and limits such as 0.3 are not exact in binary: on the limit means within this.
 ON_THE_LIMIT = 1e-12
+# Two ways to the same portfolio differ in the last bits, which must not decide who is first.
+RANKED_DECIMALS = 9
 
 # The gates in the order in which they are judged and their vetoes listed, each with what passes (T5.1).
 GATES = {
@@ -38,7 +44,7 @@ GATES = {
     "selection_jaccard": "mean overlap of consecutive holdings, with sign, at or above the limit",
     "af_dist": "skew + log tail ratio at or above the limit",
     "stress_alpha": "mean excess over the reference in its worst tenth at or above the limit",
-    "turnover": "mean one-way turnover per rebalance at or below the limit",
+    "turnover": "mean one-way turnover of a window, its decision and what mode daily trades after it, within the limit",
     "cvar_mult": "tail loss over the market's at or below the limit",
     "mdd_mult": "drawdown over the market's at or below the limit",
     "sim_parity": "annual return gap between simulators below the limit, and the Sharpe gap within its own",
@@ -46,7 +52,7 @@ GATES = {
     "concentration": "largest cluster of any window at or below the limit",
     "coverage": "every planned window simulated, and the share of accepted solves at or above the limit",
     "solvency": "neither liquidated nor bankrupt",
-    "integrity": "metrics published and no weight against its direction; a broken ledger stops the build",
+    "integrity": "no weight against its direction; metrics that disagree or a broken ledger stop the build instead",
 }
 
 
@@ -69,6 +75,7 @@ class Entrant:
     cell_id: str
     config_id: str
     window_set: str
+    engine: str
     risk_profile: str
     simulator: str
     cost_model: str
@@ -116,7 +123,8 @@ class ScoreRow(NamedTuple):
     `veto_reasons`: codes that count, in order of the gates, then those of other simulators. `missing_inputs`:
     codes of inputs that are not there and, under the tier smoke, do not count. `not_candidate_reason`: vetoed,
     baseline, zero_cost_twin or tier_smoke, None for a candidate. `promotion_blockers`: never empty. `rank`: from
-    1 within the window set, None with an `unranked_reason`. `warnings`: codes.
+    1 within the window set, None with an `unranked_reason`. `duplicate_of`: the configuration whose rank this one
+    shares, where the reason is `duplicate`. `warnings`: codes.
     """
 
     cell_id: str
@@ -129,6 +137,7 @@ class ScoreRow(NamedTuple):
     promotion_blockers: tuple[str, ...]
     rank: int | None
     unranked_reason: str | None
+    duplicate_of: str | None
     warnings: tuple[str, ...]
 
 
@@ -155,7 +164,7 @@ def judge_gates(
         else judge.at_least("selection_jaccard", "selection_jaccard", gates.selection_jaccard),
         judge.at_least("af_dist", "af_dist", gates.af_dist),
         judge.at_least("stress_alpha", "stress_alpha", gates.stress_alpha),
-        judge.at_most("turnover", "avg_turnover", gates.turnover),
+        judge.at_most("turnover", "window_turnover", gates.turnover),
         judge.at_most("cvar_mult", "cvar_mult", gates.cvar_mult if multiple is None else multiple),
         judge.at_most("mdd_mult", "mdd_mult", gates.mdd_mult if multiple is None else multiple),
         _sim_parity(judge, is_commodity),
@@ -176,6 +185,8 @@ def score(
     bankrupt_below: float,
     required_simulators: Sequence[str],
     cost_models: Sequence[str],
+    engines: Sequence[str],
+    net_returns: Mapping[str, NDArray[np.float64]],
     universe_basis: Literal["pit", "static"],
 ) -> list[ScoreRow]:
     """Return the verdict on every cell, in the order of `entrants`.
@@ -183,7 +194,12 @@ def score(
     A configuration is a candidate only if the rows of all its simulators pass and all `required_simulators` have
     one, so the failure of one stands against the others too. Ranked, within each window set because spans differ,
     are the configurations that are neither baselines nor solved by somebody else, at the first of `cost_models`
-    that has costs, in their best simulator: by Sharpe ratio, then lower turnover a year, then `config_id`.
+    that has costs, in their best simulator: by Sharpe ratio, then lower turnover a year, both to 9 decimals, then the
+    place of their engine in `engines`, then `config_id`. One whose net returns have a correlation above
+    `gates.duplicate_correlation` with those of a ranked one counts as the same portfolio and shares its rank (T5.4).
+
+    `net_returns`: by cell_id, (m,) returns on one grid of sessions for all cells, NaN where a cell has no session; a
+    cell that is not there resembles none.
 
     Raises `DataContractError` for a cell that appears twice.
     """
@@ -204,7 +220,8 @@ def score(
     siblings: dict[tuple[str, str, str, str], list[Entrant]] = {}
     for entrant in entrants:
         siblings.setdefault(_twin_key(entrant), []).append(entrant)
-    ranks, unranked = _ranks(entrants, cost_models)
+    ranked, unranked = _ranks(entrants, cost_models, engines)
+    ranks, copies = _count_once(ranked, net_returns, gates.duplicate_correlation)
     rows = []
     for entrant in entrants:
         own = judged[entrant.cell_id]
@@ -232,7 +249,8 @@ def score(
                 is_promotable=False,
                 promotion_blockers=_promotion_blockers(entrant, reason, gates, universe_basis),
                 rank=ranks.get(entrant.cell_id),
-                unranked_reason=unranked.get(entrant.cell_id),
+                unranked_reason="duplicate" if entrant.cell_id in copies else unranked.get(entrant.cell_id),
+                duplicate_of=copies.get(entrant.cell_id),
                 warnings=("MARKET_PASSES_ALL_GATES",) if is_market and _passes_all(own) else (),
             )
         )
@@ -411,19 +429,21 @@ def _promotion_blockers(
     return (*found, *(f"missing:{name}" for name in NOT_COMPUTED))
 
 
-def _ranks(entrants: Sequence[Entrant], cost_models: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
-    """Return the rank of each ranked cell and, of every other one, why it has none."""
+def _ranks(
+    entrants: Sequence[Entrant], cost_models: Sequence[str], engines: Sequence[str]
+) -> tuple[list[list[Entrant]], dict[str, str]]:
+    """Return the cells that may be ranked, best first, for each window set, and why every other one may not."""
     headline = next((name for name in cost_models if name != ZERO_COST), None)
     best: dict[tuple[str, str, str], int] = {}
     fidelity = {name: place for place, name in enumerate(reversed(FIDELITY))}
+    preference = {name: place for place, name in enumerate(engines)}
     for entrant in entrants:
         if entrant.cost_model == headline and entrant.status == "ok":
             key = (entrant.config_id, entrant.execution, entrant.mode)
             best[key] = max(best.get(key, -1), fidelity.get(entrant.simulator, -1))
     unranked: dict[str, str] = {}
-    groups: dict[str, list[tuple[float, float, str, str]]] = {}
+    groups: dict[str, list[Entrant]] = {}
     for entrant in entrants:
-        sharpe, turnover = entrant.value("sharpe"), entrant.value("ann_turnover")
         key = (entrant.config_id, entrant.execution, entrant.mode)
         if entrant.is_baseline:
             why = "baseline"
@@ -439,12 +459,56 @@ def _ranks(entrants: Sequence[Entrant], cost_models: Sequence[str]) -> tuple[dic
             why = f"cell_{entrant.status}"
         elif fidelity.get(entrant.simulator, -1) < best[key]:
             why = "other_simulator"
-        elif sharpe is None:
+        elif entrant.value("sharpe") is None:
             why = "sharpe_undefined"
         else:
-            costly = math.inf if turnover is None else turnover
-            groups.setdefault(entrant.window_set, []).append((-sharpe, costly, entrant.config_id, entrant.cell_id))
+            groups.setdefault(entrant.window_set, []).append(entrant)
             continue
         unranked[entrant.cell_id] = why
-    ranks = {cell_id: place for group in groups.values() for place, (*_, cell_id) in enumerate(sorted(group), start=1)}
-    return ranks, unranked
+
+    def place(entrant: Entrant) -> tuple[float, float, int, str, str]:
+        sharpe, turnover = entrant.value("sharpe") or 0.0, entrant.value("ann_turnover")
+        return (
+            -round(sharpe, RANKED_DECIMALS),
+            math.inf if turnover is None else round(turnover, RANKED_DECIMALS),
+            preference.get(entrant.engine, len(preference)),
+            entrant.config_id,
+            entrant.cell_id,
+        )
+
+    return [sorted(group, key=place) for group in groups.values()], unranked
+
+
+def _count_once(
+    groups: Sequence[Sequence[Entrant]], net_returns: Mapping[str, NDArray[np.float64]], limit: float
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the rank of each cell that keeps one, and of the others the configuration that they resemble.
+
+    Resemblance is measured against the ranked alone: a row of pairs, each alike, does not make its ends alike.
+    """
+    ranks: dict[str, int] = {}
+    copies: dict[str, str] = {}
+    for group in groups:
+        kept: list[Entrant] = []
+        for entrant in group:
+            own = net_returns.get(entrant.cell_id)
+            alike = (other for other in kept if _correlation(own, net_returns.get(other.cell_id)) > limit)
+            original = next(alike, None)
+            if original is not None:
+                copies[entrant.cell_id] = original.config_id
+                continue
+            kept.append(entrant)
+            ranks[entrant.cell_id] = len(kept)
+    return ranks, copies
+
+
+def _correlation(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> float:
+    """Return the correlation on shared sessions, NaN where there are fewer than two or a side does not move."""
+    if one is None or other is None:
+        return math.nan
+    shared = np.isfinite(one) & np.isfinite(other)
+    if shared.sum() < 2:
+        return math.nan
+    x, y = one[shared] - one[shared].mean(), other[shared] - other[shared].mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0.0 else math.nan

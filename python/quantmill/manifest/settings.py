@@ -263,7 +263,7 @@ class GateSettings(Record):
     selection_jaccard: float = Field(description="least mean overlap of consecutive holdings; above 0.7 stable")
     af_dist: float = Field(description="least skew + log tail ratio; markets are near -0.55, from 0.25 on strong")
     stress_alpha: float = Field(description="least mean excess over the reference in its worst tenth, per session")
-    turnover: Rate = Field(description="largest mean one-way turnover per rebalance; up to 0.25 low")
+    turnover: Rate = Field(description="largest mean one-way turnover of a window; up to 0.25 low")
     cvar_mult: Rate = Field(description="largest daily tail loss, as a multiple of the market's")
     mdd_mult: Rate = Field(description="largest drawdown, as a multiple of the market's")
     commodity_mult: Rate = Field(description="cvar_mult and mdd_mult of a commodity sleeve")
@@ -281,6 +281,9 @@ class GateSettings(Record):
     concentration: Rate = Field(description="largest cluster weight in any window")
     concentration_tolerance: Rate = Field(description="how far above the limit a cluster may be")
     solver_success: Fraction = Field(description="least share of accepted solves")
+    duplicate_correlation: Fraction = Field(
+        description="correlation of net returns above which two configurations are one portfolio and share a rank"
+    )
     promotable_sessions: Sessions = Field(description="least stitched sessions of a promotable cell")
     promotable_windows: Sessions = Field(description="least windows of a promotable cell")
 

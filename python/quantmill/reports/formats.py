@@ -47,6 +47,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
         "percent",
         "mean one-way turnover of rebalances after the first buy-in",
     ),
+    "window_turnover": (
+        "Turnover a window",
+        "percent",
+        "mean one-way turnover of a decision and all trades until the next, after the first buy-in",
+    ),
     "cost_total": ("Costs, sum", "fine", "sum of daily costs over the book"),
     "var_95": ("VaR 95 %", "fine", "5 % quantile of daily returns"),
     "var_95_param": ("VaR 95 %, normal", "fine", "under a normal distribution"),

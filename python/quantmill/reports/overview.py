@@ -172,19 +172,27 @@ def top_section(reader: Reader, section: Section) -> None:
     if not ranked:
         section.find(FAIL, f"No configuration has a Sharpe: {view_sentence(reader)}.")
         return
+    duplicates = reader.duplicates()
     place = {config_id: number + 1 for number, config_id in enumerate(ranked)}
-    own = place.get(headline["config_id"])
+    place |= {config_id: place[other] for config_id, other in duplicates.items() if other in place}
+    own, original = place.get(headline["config_id"]), duplicates.get(headline["config_id"])
     section.find(
         OK if own else WARN,
-        f"The headline {labels[headline['config_id']]} is number {own} of {len(ranked)} by net Sharpe."
+        f"The headline {labels[headline['config_id']]} is number {own} of {len(ranked)} distinct configurations by net"
+        f" Sharpe{f', a place it shares with {labels[original]}' if original else ''}."
         if own
-        else f"The headline {labels[headline['config_id']]} is not ranked: its cell has no Sharpe.",
+        else f"The headline {labels[headline['config_id']]} is not ranked: the scoreboard says why.",
     )
+    if duplicates:
+        section.find(
+            OK,
+            f"{len(duplicates)} more configurations have nearly the returns of a better one and count once with it.",
+        )
     if headline["config_id"] != ranked[0]:
         section.find(
             OK,
-            f"The best, {labels[ranked[0]]}, is picked after the fact: of {len(ranked)} configurations one is"
-            " highest by luck alone.",
+            f"The best, {labels[ranked[0]]}, is picked after the fact: of {len(ranked)} distinct configurations"
+            " one is highest by luck alone.",
         )
     shown = ranked[:TOP]
     shown += [headline["config_id"]] * (headline["config_id"] not in shown and headline["config_id"] in drawn)

@@ -86,9 +86,9 @@ order by constraints.constraint_name, windows.decision_date
 """,
     "scoreboard": """
 select
-    cell_id, config_id, cost_model, simulator, is_baseline, tier, rank, unranked_reason, is_strict_candidate,
-    not_candidate_reason, veto_reasons, missing_inputs, is_promotable, promotion_blockers, warnings, sharpe, cagr,
-    max_drawdown, ann_turnover
+    cell_id, config_id, cost_model, simulator, is_baseline, tier, rank, unranked_reason, duplicate_of,
+    is_strict_candidate, not_candidate_reason, veto_reasons, missing_inputs, is_promotable, promotion_blockers,
+    warnings, sharpe, cagr, max_drawdown, ann_turnover
 from tournaments.scoreboard
 where run_id = $run_id
 order by rank nulls last, is_baseline, cell_id

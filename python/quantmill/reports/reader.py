@@ -16,7 +16,6 @@ VIEW = ("simulator", "cost_model", "execution", "mode")
 VARYING = ("selection_engine", "window_set", "rebalance_mode", "variant")
 # Status words of what went as planned, and of configurations that have no cells by design.
 HEALTHY_STATUSES = ("native", "composed", "delegated", "retried")
-UNRANKED_STATUSES = ("delegated", "failed")
 ABSENT_STATUSES = ("not_supported", "disabled")
 # In the order of the page.
 BASELINE_MEANING = {
@@ -133,22 +132,22 @@ class Reader:
         return row["value"] if row else None
 
     def ranked(self) -> list[str]:
-        """Return the config_ids of the drawn cells that may be ranked, highest net Sharpe first.
+        """Return the config_ids that the scoreboard ranks and that are drawn, highest net Sharpe first.
 
-        Left out are baselines, cells that did not end well, and configurations that another engine solved
-        (`delegated`) or that failed.
+        Those of the same returns as a better one share its rank and are left out: see `duplicates`.
         """
         drawn = self.drawn_cells()
         found = [
-            (-sharpe, place, row["config_id"])
-            for place, row in enumerate(self.configs())
-            if not row["is_baseline"]
-            and row["status"] not in UNRANKED_STATUSES
-            and row["config_id"] in drawn
-            and drawn[row["config_id"]]["status"] == "ok"
-            and (sharpe := self.value(row["config_id"], "sharpe")) is not None
+            (-row["sharpe"], row["rank"], row["config_id"])
+            for row in self.ask("scoreboard")
+            if row["rank"] is not None and row["config_id"] in drawn
         ]
         return [config_id for _, _, config_id in sorted(found)]
+
+    def duplicates(self) -> dict[str, str]:
+        """Return the configurations that share the rank of another, each with that other one."""
+        rows = self.ask("scoreboard")
+        return {row["config_id"]: row["duplicate_of"] for row in rows if row["duplicate_of"] is not None}
 
     def config(self, config_id: str) -> dict[str, Any]:
         """Return one configuration."""

@@ -45,6 +45,9 @@ def scoreboard_section(reader: Reader, section: Section) -> None:
         label = labels.get(row["config_id"], row["cell_id"])
         return text(label, tone="quiet" if row["is_baseline"] else "")
 
+    def original(row: Row) -> Cell:
+        return text(labels.get(row["duplicate_of"], row["duplicate_of"]))
+
     many = len({row["cost_model"] for row in rows}) > 1
     fields = [
         Field(Column("Configuration"), name),
@@ -56,6 +59,7 @@ def scoreboard_section(reader: Reader, section: Section) -> None:
         words("Vetoed by", "veto_reasons", tone=lambda row: "wide" if row["veto_reasons"] else ""),
         words("Missing", "missing_inputs", tone=lambda row: "wide" if row["missing_inputs"] else ""),
         words("Not ranked for", "unranked_reason"),
+        *([Field(Column("Same returns as"), original)] if any(row["duplicate_of"] for row in rows) else []),
         words("No candidate for", "not_candidate_reason"),
     ]
     if many:
@@ -68,7 +72,8 @@ def scoreboard_section(reader: Reader, section: Section) -> None:
             is_sortable=True,
             is_tall=len(rows) > 24,
             caption="The zero-cost twins are judged too and are left out here. Ranks are by net Sharpe within the"
-            " window set; baselines are gated and never ranked.",
+            " window set, and configurations of nearly the same returns count once; baselines are"
+            " gated and never ranked.",
         )
     )
 

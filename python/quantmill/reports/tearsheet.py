@@ -53,15 +53,15 @@ def best_subject(reader: Reader) -> Subject:
     if not ranked:
         raise MissingData(f"no configuration has a Sharpe: {view_sentence(reader)}")
     note = (
-        f"Picked after the fact: of {len(ranked)} configurations it has the highest net Sharpe. The highest of many is"
-        " high by luck too, so this is no forecast."
+        f"Picked after the fact: of {len(ranked)} distinct configurations it has the highest net Sharpe. The highest of"
+        " many is high by luck too, so this is no forecast."
     )
     try:
         is_headline = reader.headline()["config_id"] == ranked[0]
     except MissingData:
         is_headline = False  # its own pages say so
     if is_headline:
-        note = f"The best of {len(ranked)} configurations by net Sharpe is the headline itself. {note}"
+        note = f"The best of {len(ranked)} distinct configurations by net Sharpe is the headline itself. {note}"
     return _subject(reader, reader.config(ranked[0]), note)
 
 

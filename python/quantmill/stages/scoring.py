@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from quantmill.ledger import Entry
 from quantmill.ledger_file import LedgerFile, Outcome
 from quantmill.stages.context import RunContext, fetch, read_context
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
 STEP = "backtest_score"
 
 
-def score_run(*, current_run: Any, settings: Any, configs: Any, cells: Any, metrics: Any) -> pa.Table:
+def score_run(*, current_run: Any, settings: Any, configs: Any, cells: Any, metrics: Any, days: Any) -> pa.Table:
     """Return one row per cell: its verdict, and a list of the gates it was judged at.
 
-    The arguments are DuckDB relations of the models of the same names, `metrics` of cell_metrics. No rows for a
-    sealed run.
+    The arguments are DuckDB relations of the models of the same names, `metrics` of cell_metrics, `days` of
+    portfolio_returns. No rows for a sealed run.
     """
     context = read_context(current_run, settings)
     if context.is_sealed:
@@ -41,6 +43,8 @@ def score_run(*, current_run: Any, settings: Any, configs: Any, cells: Any, metr
         bankrupt_below=own.simulation.bankrupt_below,
         required_simulators=own.required_simulators,
         cost_models=own.matrix.cost_models,
+        engines=own.matrix.engines,
+        net_returns=_read_returns(context, days),
         universe_basis=own.universe.basis,
     )
     _record(ledger, planned, rows, intent)
@@ -62,6 +66,7 @@ def _entrants(context: RunContext, planned: list[dict[str, Any]], configs: Any, 
             cell_id=cell["cell_id"],
             config_id=cell["config_id"],
             window_set=cell["window_set"],
+            engine=cell["engine"],
             risk_profile=cell["risk_profile"],
             simulator=cell["simulator"],
             cost_model=cell["cost_model"],
@@ -74,6 +79,16 @@ def _entrants(context: RunContext, planned: list[dict[str, Any]], configs: Any, 
         )
         for cell in planned
     ]
+
+
+def _read_returns(context: RunContext, days: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the net returns of each cell on the sessions of the run, NaN where it has none."""
+    rows = fetch(days, context.run_id, "cell_id, session_date")
+    cells = rows["cell_id"].combine_chunks().dictionary_encode()
+    sessions, column = np.unique(rows["session_date"].to_numpy(), return_inverse=True)
+    found = np.full((len(cells.dictionary), len(sessions)), np.nan)
+    found[cells.indices.to_numpy(), column] = rows["net_return"].to_numpy()
+    return dict(zip(cells.dictionary.to_pylist(), found, strict=True))
 
 
 def _record(ledger: LedgerFile, planned: list[dict[str, Any]], rows: list[ScoreRow], intent: dict[str, Any]) -> None:
@@ -132,6 +147,7 @@ def _table(run_id: str, rows: list[ScoreRow]) -> pa.Table:
             "promotion_blockers": pa.array([_codes(row.promotion_blockers) for row in rows], text),
             "rank": pa.array([row.rank for row in rows], pa.int32()),
             "unranked_reason": pa.array([row.unranked_reason for row in rows], text),
+            "duplicate_of": pa.array([row.duplicate_of for row in rows], text),
             "warnings": pa.array([_codes(row.warnings) for row in rows], text),
             "gates": nested(*flatten_groups(gates, list(gate_types)), gate_types),
         }

@@ -351,6 +351,29 @@ def test_turnover_leaves_out_the_first_buy_in_only_from_the_average() -> None:
     assert once["avg_turnover"].status == "insufficient"
 
 
+def test_the_turnover_of_a_window_is_all_that_its_decision_caused() -> None:
+    """Three windows of two sessions: the first is bought into and left out, whatever was traded after it."""
+    drifting, daily = np.zeros(6), np.full(6, 0.05)
+    drifting[[0, 2, 4]] = daily[[0, 2, 4]] = 1.0, 0.4, 0.6
+    every, decided = np.ones(6, dtype=bool), np.array([True, False] * 3)
+    windows = np.array([0, 0, 1, 1, 2, 2])
+
+    def measure(turnover: Any, is_rebalance: Any, **changes: Any) -> dict[str, Any]:
+        path = series_from(noise(6), turnover=turnover, is_rebalance=is_rebalance)
+        return judge(replace(path, window_index=windows, **changes))
+
+    found = measure(drifting, decided)
+    assert found["window_turnover"].value == found["avg_turnover"].value == 0.5
+    found = measure(daily, every)
+    assert found["window_turnover"].value == pytest.approx(0.55)
+    assert found["avg_turnover"].value == pytest.approx((1.0 + 3 * 0.05) / 5)
+    late = np.where(np.arange(6) < 2, 0.0, daily)
+    assert measure(late, every)["window_turnover"].value == pytest.approx((0.0 + 0.65) / 2)
+    alone = judge(series_from(noise(6), turnover=daily, is_rebalance=every))
+    assert (alone["window_turnover"].status, alone["window_turnover"].observation_count) == ("insufficient", 0)
+    assert judge(series_from(np.zeros(0)))["window_turnover"].status == "insufficient"
+
+
 def test_costs_add_up_and_the_drag_needs_a_twin() -> None:
     found = judge(series_from(noise(30), cost=0.001))
     assert found["cost_total"].value == pytest.approx(0.03)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ GOOD = {
     "selection_jaccard": 0.8,
     "af_dist": 0.1,
     "stress_alpha": 0.001,
-    "avg_turnover": 0.2,
+    "window_turnover": 0.2,
     "ann_turnover": 2.0,
     "cvar_mult": 0.9,
     "mdd_mult": 0.8,
@@ -73,6 +74,7 @@ def entrant(cell_id: str = "a", metrics: Mapping[str, Any] | None = None, **chan
         "cell_id": cell_id,
         "config_id": f"config-{cell_id}",
         "window_set": "secular",
+        "engine": "custom",
         "risk_profile": "min_variance",
         "simulator": "custom",
         "cost_model": "std_6bp",
@@ -103,6 +105,8 @@ def board(*entrants: Entrant, limits: GateSettings = LIMITS, **changes: Any) -> 
         "bankrupt_below": BANKRUPT_BELOW,
         "required_simulators": ["custom"],
         "cost_models": ["std_6bp", "study_11bp", "gross"],
+        "engines": ["custom", "skfolio"],
+        "net_returns": {},
         "universe_basis": "static",
     }
     return {row.cell_id: row for row in score(list(entrants), **(base | changes))}
@@ -116,7 +120,7 @@ FAILING = {
     "selection_jaccard": entrant(metrics={"selection_jaccard": 0.29}),
     "af_dist": entrant(metrics={"af_dist": -0.21}),
     "stress_alpha": entrant(metrics={"stress_alpha": -1e-6}),
-    "turnover": entrant(metrics={"avg_turnover": 0.51}),
+    "turnover": entrant(metrics={"window_turnover": 0.51}),
     "cvar_mult": entrant(metrics={"cvar_mult": 1.26}),
     "mdd_mult": entrant(metrics={"mdd_mult": 1.26}),
     "sim_parity": entrant(parity=ParityGaps(annual_return=0.015, sharpe=0.0)),
@@ -158,7 +162,7 @@ METRIC_OF = {
     "selection_jaccard": "selection_jaccard",
     "af_dist": "af_dist",
     "stress_alpha": "stress_alpha",
-    "turnover": "avg_turnover",
+    "turnover": "window_turnover",
     "cvar_mult": "cvar_mult",
     "mdd_mult": "mdd_mult",
     "beta": "beta_recent",
@@ -478,6 +482,43 @@ def test_ranks_follow_sharpe_then_turnover_then_the_id_within_each_window_set() 
         entrant("d", {"sharpe": 0.1}, window_set="golden"),
     )
     assert {cell_id: row.rank for cell_id, row in found.items()} == {"a": 4, "b": 3, "c": 1, "e": 2, "d": 1}
+
+
+def test_two_ways_to_one_portfolio_are_ordered_by_their_engine_and_not_by_the_last_bit() -> None:
+    copy = {"sharpe": 1.0 + 4e-16, "ann_turnover": 2.0 - 4e-16}
+    found = board(
+        entrant("a", copy, engine="skfolio"),
+        entrant("b", {"sharpe": 1.0, "ann_turnover": 2.0}),
+        entrant("c", {"sharpe": 1.0 + 2e-9}, engine="skfolio"),
+        entrant("d", copy, engine="unheard_of"),
+    )
+    assert {cell_id: row.rank for cell_id, row in found.items()} == {"c": 1, "b": 2, "a": 3, "d": 4}
+
+
+def test_portfolios_of_the_same_returns_share_one_rank_and_keep_their_rows() -> None:
+    first = np.random.default_rng(7).normal(size=(4, 300))
+    alike = first[0] + 0.1 * first[1]  # a correlation near 0.995
+    between = alike + 0.13 * first[1]  # near the second and not near the first
+    returns = {"a": first[0], "b": alike, "c": between, "d": first[2], "g": first[0]}
+    assert np.corrcoef(first[0], alike)[0, 1] > 0.99 > np.corrcoef(first[0], between)[0, 1]
+    assert np.corrcoef(alike, between)[0, 1] > 0.99
+    sharpes = {"a": 1.4, "b": 1.3, "c": 1.2, "d": 1.1}
+    entrants = [entrant(name, {"sharpe": value}) for name, value in sharpes.items()]
+    found = board(*entrants, entrant("g", {"sharpe": 1.0}, window_set="golden"), net_returns=returns)
+    assert {cell_id: row.rank for cell_id, row in found.items()} == {"a": 1, "b": None, "c": 2, "d": 3, "g": 1}
+    assert (found["b"].unranked_reason, found["b"].duplicate_of) == ("duplicate", "config-a")
+    assert [row.duplicate_of for row in found.values()].count(None) == 4
+    assert found["b"].gates == found["a"].gates
+    apart = LIMITS.model_copy(update={"duplicate_correlation": 0.9999})
+    assert board(*entrants, limits=apart, net_returns=returns)["b"].rank == 2
+
+
+def test_returns_that_do_not_overlap_or_do_not_move_resemble_none() -> None:
+    early, late = np.full(40, np.nan), np.full(40, np.nan)
+    early[:20] = late[20:] = np.linspace(-1.0, 1.0, 20)
+    returns = {"a": early, "b": late, "c": np.zeros(40), "d": np.zeros(40)}
+    entrants = [entrant(name, {"sharpe": 1.0 - place / 10}) for place, name in enumerate(returns)]
+    assert [row.rank for row in board(*entrants, net_returns=returns).values()] == [1, 2, 3, 4]
 
 
 def test_what_is_not_ranked_says_why() -> None:
