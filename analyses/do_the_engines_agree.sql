@@ -42,7 +42,7 @@ select
     count(*) as windows,
     count(*) filter (where gap > 0.001) as windows_apart,
     round(max(gap), 5) as largest_gap,
-    arg_max(window_index, gap) as in_window
+    case when max(gap) >= 0.000005 then arg_max(window_index, gap) end as in_window
 from compared
 group by risk_profile
 order by risk_profile

@@ -48,6 +48,17 @@
     {% if cells[1] %}
         {% do log(cells[1] ~ ' of ' ~ cells[0] ~ ' cells are not ok: see tournaments.cells', info=true) %}
     {% endif %}
+    {% set failed = run_query("select count(*), count(*) filter (where status = 'failed')
+        from tournaments.configs" ~ own).rows[0] %}
+    {% if failed[1] %}
+        {% do log('attention: ' ~ failed[1] ~ ' of ' ~ failed[0] ~ ' configurations failed, with too few windows solved'
+            ~ ' as asked: see tournaments.configs', info=true) %}
+    {% endif %}
+    {% set relaxed = run_query("select count(distinct window_index) from tournaments.allocation_events" ~ own
+        ~ " and code = 'CAP_RELAXED'").rows[0][0] %}
+    {% if relaxed %}
+        {% do log('attention: caps were relaxed in ' ~ relaxed ~ ' window(s): see tournaments.allocation_events', info=true) %}
+    {% endif %}
     {% do report_quality() %}
     {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
         select symbol from selection.candidates" ~ own ~ " group by symbol having bool_and(verdict = 'MISSING'))").rows[0][0] %}

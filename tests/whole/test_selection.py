@@ -149,7 +149,7 @@ def land(make_home: Callable[[str], Home], sessions: list[str]) -> Callable[...,
     return do
 
 
-def build(home: Home, **overrides: Any) -> str:
+def build(home: Home, *arguments: str, **overrides: Any) -> str:
     """Build the market with every check active, and return the id of the run."""
     before = set()
     if home.snapshot.exists():
@@ -175,7 +175,7 @@ def build(home: Home, **overrides: Any) -> str:
         "allocation.cap_policy": "cash",
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
-    built = dbt_build(home, **settings)
+    built = dbt_build(home, *arguments, **settings)
     assert built.code == 0, built.output
     return next(row[0] for row in ask(home, "select run_id from selection.runs") if row[0] not in before)
 
@@ -292,15 +292,20 @@ def test_every_check_is_a_row_or_a_warning_that_says_why_it_is_none(market: tupl
     assert f"ECI_HIGH {symbol('ADV_MISSING')}_buy_hold_LONG" in atoms
 
 
-def test_the_order_of_imported_rows_changes_nothing(market: tuple[Home, str], land: Callable[..., Home]) -> None:
+def test_neither_the_order_of_imported_rows_nor_the_number_of_threads_changes_anything(
+    market: tuple[Home, str], land: Callable[..., Home]
+) -> None:
     home, run_id = market
     other = land("shuffled", shuffle=7)
-    other_id = build(other)
+    other_id = build(other, "--threads", "1")
     for table in (
-        "factor_probabilities", "score_contributions", "alpha_scores", "clusters", "cluster_statistics", "vetoes",
-        "selection_warnings", "decisions", "winners", "funnel",
+        "selection.factor_probabilities", "selection.score_contributions", "selection.alpha_scores",
+        "selection.clusters", "selection.cluster_statistics", "selection.vetoes", "selection.selection_warnings",
+        "selection.decisions", "selection.winners", "selection.funnel", "tournaments.atom_weights",
+        "tournaments.target_weights", "tournaments.portfolio_returns", "tournaments.trades",
+        "tournaments.cell_metrics", "tournaments.scoreboard",
     ):  # fmt: skip
-        query = f"select * exclude (run_id) from selection.{table} where run_id = ? order by all"
+        query = f"select * exclude (run_id) from {table} where run_id = ? order by all"
         assert ask(home, query, run_id) == ask(other, query, other_id), table
 
 
