@@ -29,8 +29,14 @@ BY_WINDOW = (
     "weights", "targets", "decisions", "probabilities", "scores", "clusters", "vetoes", "warnings", "window regimes",
 )  # fmt: skip
 
-# Every engine, profile and selection engine; weights depend neither on the mode of trading nor on costs.
-ONE_MODE = {"matrix__rebalance_modes": ["window"], "matrix__exclude": [], "matrix__cost_models": ["std_6bp"]}
+# Every profile and selection engine; weights depend neither on the mode of trading nor on costs, and the other
+# optimization engine is given the very estimates of this one.
+ONE_MODE = {
+    "matrix__engines": ["custom"],
+    "matrix__rebalance_modes": ["window"],
+    "matrix__exclude": [],
+    "matrix__cost_models": ["std_6bp"],
+}
 
 Bars = tuple[list[str], list[str], np.ndarray]
 

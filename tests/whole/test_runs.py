@@ -262,7 +262,7 @@ def test_a_sealed_run_whose_rows_were_changed_stops_the_next_build(home: Home, t
         # of the runs that differ from the plain one in cap and seed alone
         run_id = connection.execute(
             "select max(run_id) from selection.runs "
-            "where status = 'sealed' and settings ->> '$.universe.direction' = 'LONG'"
+            "where status = 'sealed' and (settings ->> '$.universe.direction') = 'LONG'"
         ).fetchall()[0][0]
         settings = json.loads(
             connection.execute("select settings from selection.runs where run_id = ?", [run_id]).fetchall()[0][0]
