@@ -247,7 +247,7 @@ def test_the_scoreboard_gates_every_cell_and_ranks_no_baseline(sample_home: Home
         "select is_baseline, cost_model, rank, unranked_reason from tournaments.scoreboard",
     )
     assert all(
-        (rank is None) == (is_baseline or cost != "std_6bp" or why in ("duplicate", "delegated"))
+        (rank is None) == (is_baseline or cost != "std_6bp" or why in ("duplicate", "config_delegated"))
         for is_baseline, cost, rank, why in board
     )
     assert {why for is_baseline, _, _, why in board if is_baseline} == {"baseline"}
