@@ -50,8 +50,8 @@ lint: setup ## ruff, mypy and sqlfluff
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --processes 2 models macros analyses tests/dbt
 
-bench: setup ## measure, and write benchmarks/README.md
-	@$(BIN)/python benchmarks/measure.py
+bench: setup ## measure, and write benchmarks/README.md: make bench [REPEATS=3]
+	@$(if $(REPEATS),REPEATS=$(REPEATS)) $(BIN)/python benchmarks/measure.py
 
 answers: setup ## write the answers in README.md and docs/questions.md anew, from the published snapshot
 	@$(BIN)/python docs/answers.py

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-REPEATS = 3
+REPEATS = int(os.environ.get("REPEATS", "3"))
 
 # What a newcomer runs after the set-up, as the Makefile has it.
 RUN = (
@@ -283,8 +283,8 @@ def main() -> None:
     page = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; do not edit. The median counts, over three runs of whole commands and 51 calls",
-        "of functions. Set-up is not in it.",
+        f"Written by `make bench REPEATS={REPEATS}`; do not edit. The median counts, over as many runs of whole",
+        "commands and 51 calls of functions. Set-up is not in it.",
         "",
         f"Machine: {machine()}.",
         "",
