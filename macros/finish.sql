@@ -57,7 +57,8 @@
     {% set relaxed = run_query("select count(distinct window_index) from tournaments.allocation_events" ~ own
         ~ " and code = 'CAP_RELAXED'").rows[0][0] %}
     {% if relaxed %}
-        {% do log('attention: caps were relaxed in ' ~ relaxed ~ ' window(s): see tournaments.allocation_events', info=true) %}
+        {% do log('attention: caps were relaxed in ' ~ relaxed ~ ' window(s): see tournaments.allocation_events',
+            info=true) %}
     {% endif %}
     {% do report_quality() %}
     {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
