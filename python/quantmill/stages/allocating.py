@@ -146,9 +146,9 @@ def _library_version(engine: str) -> str:
 
     from quantmill.allocation.engines import ENGINES
 
-    library = ENGINES[engine].library if engine in ENGINES else ""
+    package = ENGINES[engine].package if engine in ENGINES else ""
     try:
-        return version(library) if library else ""
+        return version(package) if package else ""
     except PackageNotFoundError:
         return ""
 

@@ -27,10 +27,10 @@ def find_engine(name: str) -> Engine:
 
 def absence(engine: Engine) -> str:
     """Return why the engine cannot be used on this machine, empty where it can. Imports its library."""
-    if not engine.library:
+    if not engine.package:
         return ""
     try:
-        importlib.import_module(engine.library)
+        importlib.import_module(engine.package)
     except Exception as error:  # a library that fails to import is absent, whatever it raised
-        return f"ENGINE_UNAVAILABLE: {engine.library} cannot be imported: {type(error).__name__}: {error}"
+        return f"ENGINE_UNAVAILABLE: {engine.package} cannot be imported: {type(error).__name__}: {error}"
     return ""

@@ -81,14 +81,14 @@ class Request:
 class Engine:
     """A way to solve profiles: what it can do itself, and how to ask it.
 
-    `library` is the module that must be importable, empty for none. `capabilities` says for each profile
+    `package` is the module that must be importable, empty for none. `capabilities` says for each profile
     whether the engine solves it natively, composes it from parts of its own, or delegates it to `custom`;
     `delegated_because` gives the reason of each delegated one. `solve` never raises: what goes wrong is a try
     with a status.
     """
 
     name: str
-    library: str
+    package: str
     capabilities: Mapping[RiskProfile, Capability]
     delegated_because: Mapping[RiskProfile, str]
     solve: Callable[[Request], Solution]

@@ -77,7 +77,7 @@ def solve_request(request: Request) -> Solution:
 
 ENGINE = Engine(
     name="custom",
-    library="",
+    package="",
     capabilities={
         "equal_weight": "native",
         "min_variance": "native",

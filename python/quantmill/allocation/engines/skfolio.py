@@ -185,7 +185,7 @@ _MODELS = {"min_variance": _min_variance, "max_sharpe": _max_sharpe, "risk_parit
 
 ENGINE = Engine(
     name="skfolio",
-    library="skfolio",
+    package="skfolio",
     capabilities={
         "equal_weight": "delegated",
         "min_variance": "native",
