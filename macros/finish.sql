@@ -6,8 +6,11 @@
         {% set unwanted = ['error', 'fail', 'skipped', 'runtime error', 'partial success'] %}
         {% set bad = results | selectattr('status', 'in', unwanted) | list %}
         {% set arguments = invocation_args_dict %}
+        {# without unit tests, which judge the code, a build of the data is whole #}
+        {% set left_out = arguments.get('exclude_resource_types', [])
+            | map('string') | reject('eq', 'unit_test') | list %}
         {% set partial = arguments.get('select') or arguments.get('exclude') or arguments.get('selector')
-            or arguments.get('resource_types') or arguments.get('exclude_resource_types')
+            or arguments.get('resource_types') or left_out
             or arguments.get('empty') or arguments.get('sample') %}
         {% if bad %}
             {% do mark_failed() %}

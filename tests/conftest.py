@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Home]
 
 
 @pytest.fixture(scope="session")
-def sample_home(make_home: Callable[[str], Home]) -> Home:
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home in which profile `sample` was landed, built and published; nobody writes to it.
 
     With QUANTMILL_TEST_HOME set, the home at that path is used as it is: quicker while writing tests.
@@ -52,9 +53,17 @@ def sample_home(make_home: Callable[[str], Home]) -> Home:
     ready = os.environ.get("QUANTMILL_TEST_HOME")
     if ready:
         return Home(root=ROOT, state=Path(ready))
-    home = make_home("sample")
-    landed = ingest(home, "sample")
-    assert landed.code == 0, landed.output
-    built = dbt_build(home)
-    assert built.code == 0, built.output
+    # one home for all workers: whoever comes first makes it, the others wait and find it
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+    home = Home(root=ROOT, state=shared / "sample")
+    with (shared / "sample.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "sample.built").exists():
+            home.state.mkdir()
+            landed = ingest(home, "sample")
+            assert landed.code == 0, landed.output
+            built = dbt_build(home, has_unit_tests=True)
+            assert built.code == 0, built.output
+            (shared / "sample.built").touch()
     return home

@@ -65,9 +65,21 @@ def ingest(home: Home, *arguments: str) -> Build:
     return run(home, "-m", "ingest", *arguments)
 
 
-def dbt_build(home: Home, *arguments: str, profile: str = "sample", cwd: Path = ROOT, **overrides: Any) -> Build:
-    """Run plain `dbt build` in `cwd`; `overrides` are settings by dotted key, with `__` for the dot."""
-    return run(home, "dbt", "--no-use-colors", "build", "--vars", variables(overrides, profile), *arguments, cwd=cwd)
+def dbt_build(
+    home: Home,
+    *arguments: str,
+    profile: str = "sample",
+    cwd: Path = ROOT,
+    has_unit_tests: bool = False,
+    **overrides: Any,
+) -> Build:
+    """Run plain `dbt build` in `cwd`; `overrides` are settings by dotted key, with `__` for the dot.
+
+    The unit tests of dbt do not read the home, so one build of the whole suite runs them.
+    """
+    left_out = () if has_unit_tests else ("--exclude-resource-type", "unit_test")
+    variables_given = ("--vars", variables(overrides, profile))
+    return run(home, "dbt", "--no-use-colors", "build", *variables_given, *left_out, *arguments, cwd=cwd)
 
 
 def variables(overrides: Mapping[str, Any], profile: str = "sample") -> str:

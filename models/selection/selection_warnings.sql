@@ -146,6 +146,24 @@ absent as (
 
 ),
 
+-- a factor that says the same of everybody ranks nobody, and its weight is without effect
+constant as (
+
+    select
+        probabilities.window_set,
+        probabilities.window_index,
+        probabilities.factor,
+        min(probabilities.probability) as probability
+    from {{ ref('factor_probabilities') }} as probabilities
+    inner join {{ current_unsealed_run() }} as current_run on probabilities.run_id = current_run.run_id
+    where
+        {{ setting('bars.volume') }} <> 'absent'
+        or probabilities.factor not in (select absent.factor from absent)
+    group by all
+    having count(*) > 1 and min(probabilities.probability) = max(probabilities.probability)
+
+),
+
 found as (
 
     select * from declared_off
@@ -202,6 +220,19 @@ found as (
     from engines
     cross join absent
     where engines.is_scored and {{ setting('bars.volume') }} = 'absent'
+    union all
+    select
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        'FACTOR_CONSTANT' as code,
+        constant.factor as subject,
+        cast(null as varchar) as atom_id,
+        'every atom has the probability ' || round(constant.probability, 4) || ': the factor ranks nobody' as detail
+    from engines
+    inner join constant
+        on engines.window_set = constant.window_set and engines.window_index = constant.window_index
+    where engines.is_scored
     union all
     select
         engines.window_set,

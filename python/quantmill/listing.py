@@ -20,7 +20,8 @@ from quantmill.snapshot import read_snapshot
 QUERIES = {
     "runs": """
         select
-            runs.run_id, runs.opened_at_utc, runs.as_of_date, runs.universe_basis, coalesce(runs.label, '') as label,
+            runs.run_id, runs.profile, runs.status, runs.opened_at_utc, runs.as_of_date, runs.universe_basis,
+            coalesce(runs.label, '') as label,
             coalesce(string_agg(settings.key || '=' || settings.value, ' ' order by settings.key), '') as overrides
         from selection.runs as runs
         left join selection.run_settings as settings
@@ -41,6 +42,12 @@ QUERIES = {
         from duckdb_tables() where schema_name not in ('main', 'work') order by 1
     """,
 }
+UNSEALED = """
+    select run_id, profile, status, opened_at_utc
+    from selection.runs
+    where status <> 'sealed'
+    order by opened_at_utc desc, run_id
+"""
 # Lists that depend on the profile.
 OF_PROFILE = ("cells", "gates")
 CHOICES = {"engines": "engines", "risk-profiles": "risk_profiles", "simulators": "simulators"}
@@ -53,7 +60,7 @@ def lines(home: Home, what: str, profile: str) -> Iterator[str]:
     """
     if what in OF_PROFILE:
         settings = resolve(home.manifest, profile, overrides={}, environment=os.environ).settings
-        yield from _cells(settings) if what == "cells" else _gates(settings)
+        yield _cells(settings) if what == "cells" else _gates(settings)
     elif what == "profiles":
         for name in list_profiles(home.manifest):
             try:
@@ -79,27 +86,62 @@ def lines(home: Home, what: str, profile: str) -> Iterator[str]:
         yield from get_args(get_args(annotation)[0])
     else:
         yield answer(home, QUERIES[what], "table")
+        if what == "runs":
+            yield from _unsealed(home)
 
 
-def _cells(settings: Settings) -> Iterator[str]:
-    """Yield the combinations of the matrix, those that are left out last and with what leaves them out."""
+def _cells(settings: Settings) -> str:
+    """Return the combinations of the matrix, those that are left out last and with what leaves them out."""
     from quantmill.stages.plan import excluded_cells, plan_cells
 
+    dimensions = list(Exclusion.model_fields)
     planned = [(cell, None) for cell in plan_cells(settings)]
-    for cell, exclusion in [*planned, *excluded_cells(settings)]:
-        dimensions = " ".join(cell[name] for name in Exclusion.model_fields)
-        stated = ", ".join(f"{name}: {value}" for name, value in exclusion.stated.items()) if exclusion else ""
-        yield f"{cell['cell_id']} {dimensions}{f'  EXCLUDED by {{{stated}}}' if stated else ''}"
+    found = [
+        [
+            cell["cell_id"],
+            *(cell[name] for name in dimensions),
+            ", ".join(f"{name}: {value}" for name, value in exclusion.stated.items()) if exclusion else "",
+        ]
+        for cell, exclusion in [*planned, *excluded_cells(settings)]
+    ]
+    return markdown(["cell_id", *dimensions, "excluded by"], found)
 
 
-def _gates(settings: Settings) -> Iterator[str]:
-    """Yield the gates in their order with what passes, then the limits that the profile sets."""
+def _gates(settings: Settings) -> str:
+    """Return the gates in their order with what passes, then the limits that the profile sets."""
     from quantmill.judgement import GATES
 
-    for gate, meaning in GATES.items():
-        yield f"{gate:<20} {meaning}"
-    for name, field in GateSettings.model_fields.items():
-        yield f"gates.{name:<29} {getattr(settings.gates, name):<8g} {field.description}"
+    limits = [
+        [f"gates.{name}", getattr(settings.gates, name), field.description]
+        for name, field in GateSettings.model_fields.items()
+    ]
+    return "\n\n".join(
+        (
+            markdown(["gate", "passed where"], [[gate, meaning] for gate, meaning in GATES.items()]),
+            markdown(["setting", "value", "meaning"], limits),
+        )
+    )
+
+
+def _unsealed(home: Home) -> Iterator[str]:
+    """Yield the runs of the workbench that are not sealed, which the published snapshot never holds."""
+    import duckdb
+
+    if not home.workbench.is_file():
+        return
+    try:
+        with duckdb.connect(str(home.workbench), read_only=True) as connection:
+            cursor = connection.execute(UNSEALED)
+            found = cursor.fetchall()
+            names = [column[0] for column in cursor.description or []]
+    except duckdb.CatalogException:
+        return  # landed, never built
+    except duckdb.Error as error:
+        yield f"\nruns that are not sealed cannot be read now: {str(error).splitlines()[0]}"
+        return
+    if found:
+        yield "\nnot sealed, in the workbench only:"
+        yield markdown(names, found)
 
 
 def answer(home: Home, query: str, form: str) -> str:

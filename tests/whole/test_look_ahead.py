@@ -13,12 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
-from support import ROOT, ask, copy_of_project, dbt_build, ingest
+from support import ROOT, copy_of_project, dbt_build, ingest
 
 pytestmark = pytest.mark.build
 
@@ -37,6 +39,13 @@ ONE_MODE = {
     "matrix__exclude": [],
     "matrix__cost_models": ["std_6bp"],
 }
+
+# Everything up to the paths of the cells, and nothing of what only reads them; nothing is published.
+DECIDED = (
+    "--select", "+portfolio_returns", "+atom_weights", "+target_weights", "+alpha_scores", "+vetoes",
+    "+selection_warnings", "+decisions", "+clusters", "+market_regimes", "+factor_history",
+    "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test",
+)  # fmt: skip
 
 Bars = tuple[list[str], list[str], np.ndarray]
 
@@ -82,7 +91,7 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
         )  # fmt: skip
         assert landed.code == 0, landed.output
         # bars that end long before as_of are stale: that is what is tried here, so only broken contracts may stop it
-        built = dbt_build(home, cwd=project, quality__gate="raw_pool", **ONE_MODE)
+        built = dbt_build(home, *DECIDED, cwd=project, has_unit_tests=True, quality__gate="raw_pool", **ONE_MODE)
         assert built.code == 0, built.output
         return home
 
@@ -93,6 +102,12 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
 def whole(bars: Bars, build_bars: Callable[..., Home]) -> Home:
     """The home built on all bars."""
     return build_bars("whole", *bars)
+
+
+def ask(home: Home, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Answer a query from the workbench: these homes publish nothing."""
+    with duckdb.connect(str(home.workbench), read_only=True) as connection:
+        return connection.execute(query, list(parameters)).fetchall()
 
 
 def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]]]]:

@@ -24,6 +24,8 @@ from quantmill.manifest.settings import Settings
 # Names become parts of run ids and of paths.
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENVIRONMENT_PREFIX = "QUANTMILL_SET_"
+# Layers that a person sets over the files.
+_OVER = ("environment", "command_line")
 
 
 @dataclass(frozen=True)
@@ -236,18 +238,21 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageError:
     """Turn the first validation error into one that names file, key and what would be valid."""
-    problem = error.errors()[0]
+    # a misspelt key is unknown and missing at once: the former says what to mend
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     layer = next(
         (origins[name] for n in range(len(location), 0, -1) if (name := ".".join(location[:n])) in origins),
         None,
     )
-    place = layer.place if layer else "the manifest"
+    place = layer.place if layer else _all_places(origins)
     if problem["type"] == "extra_forbidden":
         valid = _siblings(location[:-1])
+        elsewhere = sorted({name for name in origins if name.split(".")[-1] == location[-1] and name != key})
         close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
-        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'?" if close else f"valid: {', '.join(valid)}"
+        nearest = elsewhere[0] if elsewhere else ".".join([*location[:-1], close[0]]) if close else None
+        hint = f"did you mean '{nearest}'?" if nearest else f"valid: {', '.join(valid)}"
         return UnknownKey(f"{place}: unknown key '{key}'", remedy=hint, key=key, file=place)
     if problem["type"] == "missing":
         return BadValue(f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place)
@@ -258,6 +263,16 @@ def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageErro
     found = problem["input"]
     where = "" if not location else f"'{key}': " if isinstance(found, dict) else f"'{key}' is {found!r}: "
     return BadValue(f"{place}: {where}{message}", remedy="correct the value", key=key, file=place)
+
+
+def _all_places(origins: Mapping[str, _Layer]) -> str:
+    """Return where to look when a check spans several keys: the manifest, and what was set over it."""
+    over = sorted(
+        f"{key} of {layer.place}"
+        for key, layer in origins.items()
+        if layer.name in _OVER and not any(other.startswith(f"{key}.") for other in origins)
+    )
+    return f"the manifest with {', '.join(over)}" if over else "the manifest"
 
 
 def _unknown_word(problem: Any, location: list[str], place: str) -> UsageError:

@@ -10,9 +10,10 @@ from quantmill.errors import HealthGateError, WarehouseError
 from quantmill.listing import markdown
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home, writer_lock
-from quantmill.quality.gate import refusal
+from quantmill.quality.gate import SHOWN, refusal
 from quantmill.snapshot import read_snapshot, rows
 
+FAILING = ("symbol", "session_date", "expected", "detail")
 COLUMNS = ("suite", "expectation", "status", "severity", "unexpected_count", "judged_count", "expected")
 
 
@@ -107,5 +108,13 @@ def _print(
     refused = refusal(profile, gate, results, failures)
     if refused:
         raise HealthGateError(refused)
+    # what stops nothing is told here: the refusal above names only what does
+    for row in results:
+        if row["status"] == "fail":
+            own = [one for one in failures if (one["suite"], one["expectation"]) == (row["suite"], row["expectation"])]
+            rule = f"{row['suite']}.{row['expectation']} ({row['severity']})"
+            say(f"\n{rule}: {row['unexpected_count']:,} rows; {row['remedy']}")
+            shown = [[one[name] for name in FAILING] for one in own[:SHOWN]]
+            say(markdown(list(FAILING), shown))
     unmet = sum(not row["is_success"] for row in results)
     say(f"{len(results)} rules, {unmet} do not hold; the gate {gate} lets profile {profile} pass")

@@ -45,6 +45,9 @@ def refusal(
     for row in stopping:
         remedy = row["remedy"]
         if row["status"] == "error":
+            remedy = (
+                f"mend the rule in manifest/quality/{row['suite']}.yml, or run 'make setup' if a package is missing"
+            )
             offenders.append([row["suite"], row["expectation"], None, None, row["expected"], row["error"], remedy])
             continue
         own = [one for one in failures if (one["suite"], one["expectation"]) == (row["suite"], row["expectation"])]
@@ -63,7 +66,7 @@ def refusal(
         ]
         hidden = row["unexpected_count"] - len(own[:SHOWN])
         if hidden > 0:
-            more = f"and {hidden} more rows: see features.quality_failures"
+            more = f"and {hidden} more rows: a build records them in features.quality_failures"
             offenders.append([row["suite"], row["expectation"], None, None, None, more, remedy])
     judgement = results[0]["judgement_id"]
     return (

@@ -180,7 +180,8 @@ def _rule(place: str, suite: str, number: int, entry: Any) -> Rule:
     try:
         return Rule.model_validate({"suite": suite, **entry})
     except ValidationError as error:
-        problem = error.errors()[0]
+        # a misspelt key is unknown and missing at once: the former says what to mend
+        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             valid = sorted(set(Rule.model_fields) - {"suite"})

@@ -155,6 +155,7 @@ def solver_section(reader: Reader, section: Section) -> None:
                 count("Caps relaxed", "relaxed_count"),
             ],
             is_sortable=True,
+            is_tall=len(rows) > 24,
         )
     )
 

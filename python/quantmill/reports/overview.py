@@ -40,7 +40,8 @@ GUARDS = {
         "holdings",
     ),
     "Common dates": ("all cells are measured on the same sessions", "comparison.html", "dates"),
-    "Gates": ("configurations pass the gates of the tier", "scoreboard.html", "scoreboard"),
+    "Many windows": ("no single window makes a quarter of the growth", "index.html", "key-figures"),
+    "Gates": ("the headline passes every gate, and the tier has candidates", "scoreboard.html", "scoreboard"),
 }
 TOP_METRICS = (
     "total_return", "cagr", "annualized_vol", "sharpe", "max_drawdown", "cvar_95", "ann_turnover", "cost_drag", "beta",

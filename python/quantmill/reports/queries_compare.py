@@ -84,6 +84,20 @@ where constraints.run_id = $run_id
     and not contains(constraints.constraint_name, ':')
 order by constraints.constraint_name, windows.decision_date
 """,
+    # Where room for a choice ends, profiles of one engine come to the same book.
+    "converged": """
+select
+    count(distinct (events.window_set, events.window_index)) as window_count,
+    count(distinct events.config_id) as config_count,
+    min(windows.decision_date) as first_date
+from tournaments.allocation_events as events
+inner join selection.windows as windows
+    on events.run_id = windows.run_id
+    and events.window_set = windows.window_set
+    and events.window_index = windows.window_index
+where events.run_id = $run_id
+    and events.code = 'CONVERGED_PAIR'
+""",
     "scoreboard": """
 select
     cell_id, config_id, cost_model, simulator, is_baseline, tier, rank, unranked_reason, duplicate_of,
@@ -94,7 +108,8 @@ where run_id = $run_id
 order by rank nulls last, is_baseline, cell_id
 """,
     "gates": """
-select cell_id, gate, position, value, limit_value, margin, is_passed, status, is_veto, veto_code, reason
+select
+    cell_id, gate, position, value, limit_value, margin, is_passed, status, is_informational, is_veto, veto_code, reason
 from tournaments.veto_matrix
 where run_id = $run_id
 order by cell_id, position

@@ -170,6 +170,37 @@ where windows.run_id = $run_id
     and windows.window_set = $window_set
 order by windows.window_index
 """,
+    # What each window made, the best first, and the book that made it.
+    "window_growth": """
+select
+    windows.window_index,
+    windows.decision_date,
+    windows.test_start_date,
+    windows.test_end_date,
+    metrics.value as period_return,
+    count(weights.symbol) as symbol_count,
+    string_agg(weights.symbol, ', ' order by weights.net_weight desc, weights.symbol) as symbols,
+    max(weights.net_weight) as largest_weight
+from tournaments.window_metrics as metrics
+inner join tournaments.cells as cells
+    on metrics.run_id = cells.run_id
+    and metrics.cell_id = cells.cell_id
+inner join selection.windows as windows
+    on metrics.run_id = windows.run_id
+    and cells.window_set = windows.window_set
+    and metrics.window_index = windows.window_index
+left join tournaments.target_weights as weights
+    on metrics.run_id = weights.run_id
+    and cells.config_id = weights.config_id
+    and metrics.window_index = weights.window_index
+    and weights.net_weight <> 0
+where metrics.run_id = $run_id
+    and metrics.cell_id = $cell_id
+    and metrics.metric = 'period_return'
+    and metrics.value is not null
+group by all
+order by metrics.value desc, windows.window_index
+""",
     "health": f"""
 with symbols as ({RUN_SYMBOLS}),
 

@@ -61,7 +61,8 @@ class Reader:
             row["config_id"]: " · ".join(
                 [row["risk_profile"]] * row["is_baseline"]
                 + [row["engine"], row["risk_profile"]] * (not row["is_baseline"])
-                + [row[name] for name in varying]
+                # the baseline `market` selects by that name too
+                + [row[name] for name in varying if not row["is_baseline"] or row[name] != row["risk_profile"]]
             )
             for row in configs
         }

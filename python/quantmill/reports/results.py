@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,13 @@ from quantmill.reports.formats import (
     metric_column,
     metric_label,
     number,
+    readable,
     short_hash,
     text,
 )
 from quantmill.reports.page import (
     FAIL,
+    NA,
     OK,
     WARN,
     Cell,
@@ -46,6 +49,10 @@ from quantmill.reports.tables import Row, figure, table, words
 TOLERANCE = 1e-9
 # The configurations beside the headline that one chart can hold and a reader can tell apart.
 MOST_LINES = 5
+# A single window that makes more of the growth (of logarithms) than this is told as a warning.
+LARGEST_SHARE = 0.25
+# Books of fewer names than this are told by name.
+FEW_NAMES = 5
 
 BASIS_MEANING = {
     "static": "today's list of symbols is applied to all of history. Names that failed, were delisted or"
@@ -179,6 +186,7 @@ def key_figures_section(reader: Reader, section: Section) -> None:
         [Cell(metric_label(name), title=f"{name}: {METRICS[name][2]}"), *(value(row, name) for row in shown)]
         for name in KEY_FIGURES
     ]
+    find_breadth(reader, section, headline["config_id"], cell["cell_id"], guard="Many windows")
     note = reader.settings().get("benchmark_note", "")
     meanings = "; ".join(
         f"{row['risk_profile']}: {BASELINE_MEANING[row['risk_profile']]}"
@@ -186,6 +194,30 @@ def key_figures_section(reader: Reader, section: Section) -> None:
         if row["risk_profile"] in BASELINE_MEANING
     )
     section.blocks.append(Table("key-figures", columns, rows, caption=f"{meanings[:1].upper()}{meanings[1:]}. {note}"))
+
+
+def find_breadth(reader: Reader, section: Section, config_id: str, cell_id: str, *, guard: str = "") -> None:
+    """Say what the best window of a drawn cell made of its growth, and what is left without it."""
+    windows = reader.ask("window_growth", {"cell_id": cell_id}, required=False)
+    total = reader.value(config_id, "total_return")
+    if not windows or total is None:
+        section.find(NA, "There is no window to tell what each of them made.", guard=guard)
+        return
+    best = windows[0]
+    without = (1 + total) / (1 + best["period_return"]) - 1
+    count = best["symbol_count"]
+    held = f"{count} names" + (f" ({best['symbols']})" if count < FEW_NAMES else "")
+    largest = (
+        "" if best["largest_weight"] is None else f", the largest at {readable(best['largest_weight'], 'percent')}"
+    )
+    is_broad = total <= 0 or math.log1p(best["period_return"]) <= LARGEST_SHARE * math.log1p(total)
+    section.find(
+        OK if is_broad else WARN,
+        f"The best of {len(windows)} windows, {best['test_start_date']} to {best['test_end_date']}, made"
+        f" {readable(best['period_return'], 'percent')} with {held}{largest}. The total return of"
+        f" {readable(total, 'percent')} is {readable(without, 'percent')} without it.",
+        guard=guard,
+    )
 
 
 def nav_section(reader: Reader, section: Section) -> None:
@@ -345,6 +377,13 @@ def metrics_section(reader: Reader, section: Section) -> None:
         " tells why.",
     )
     _compare_with_paths(reader, section, metrics)
+    same = reader.ask("converged")[0]
+    if same["window_count"]:
+        section.find(
+            WARN,
+            f"In {same['window_count']} windows, the first decided on {same['first_date']}, profiles of one engine hold"
+            f" the same weights (CONVERGED_PAIR, {same['config_count']} configurations): there they do not differ.",
+        )
     many_simulators = len({(row["simulator"], row["execution"], row["mode"]) for row in cells}) > 1
     columns = [Column("Configuration"), Column("Costs")]
     if many_simulators:

@@ -32,6 +32,11 @@ def scoreboard_section(reader: Reader, section: Section) -> None:
         + (" Under the tier smoke gates are shown, and nothing is a candidate." if tier == "smoke" else ""),
         guard="Gates",
     )
+    headline = reader.headline()["config_id"]
+    stated = [row for row in rows if row["config_id"] == headline and row["veto_reasons"]]
+    section.find_each(
+        (WARN, f"The headline, {labels[headline]}, is vetoed by", f"{row['veto_reasons']}") for row in stated
+    )
     promotable = sum(row["is_promotable"] for row in rows)
     blockers = sorted({row["promotion_blockers"] for row in own if row["promotion_blockers"]})
     section.find(
@@ -100,10 +105,20 @@ def gates_section(reader: Reader, section: Section) -> None:
     failed = sum(row["failed_count"] for row in counts)
     unjudged = sum(row["unjudged_count"] for row in counts)
     section.find(
-        OK,
+        OK if not failed else WARN,
         f"{len(names)} gates over cells under costs: passed {passed:,}, failed {failed:,}, without a"
         f" verdict {unjudged:,}.",
     )
+    headline = drawn.get(reader.headline()["config_id"])
+    for gate in names:
+        own = found.get((headline["cell_id"], gate)) if headline else None
+        if own is not None and own["is_passed"] is False and not own["is_informational"]:
+            section.find(
+                WARN,
+                f"The headline fails {gate}: {readable(own['value'], 'plain')} where the limit is"
+                f" {readable(own['limit_value'], 'plain')}.",
+                guard="Gates",
+            )
     section.blocks.append(
         Chart(
             id="gates",
@@ -120,7 +135,8 @@ def gates_section(reader: Reader, section: Section) -> None:
             },
             first="all",
             height=150 + 24 * len(shown),
-            caption="Blue passes, red fails, pale has no verdict because an input is absent, empty does not apply. The"
+            caption="Blue passes, red fails, pale has no verdict because an input is absent, or is informational and"
+            " would fail; empty does not apply. The"
             " number is what the gate measured; few and undef. stand for insufficient and undefined inputs.",
         )
     )
@@ -177,15 +193,19 @@ def gates_section(reader: Reader, section: Section) -> None:
 
 
 def _verdict(row: Row) -> float:
-    return UNJUDGED if row["is_passed"] is None else PASSED if row["is_passed"] else FAILED
+    if row["is_passed"] is None or (not row["is_passed"] and row["is_informational"]):
+        return UNJUDGED
+    return PASSED if row["is_passed"] else FAILED
 
 
 def _passed(row: Row) -> str:
-    return "none" if row["is_passed"] is None else "passed" if row["is_passed"] else "failed"
+    if row["is_passed"] is None:
+        return "none"
+    return "passed" if row["is_passed"] else "above, informational" if row["is_informational"] else "failed"
 
 
 def _tone(row: Row) -> str:
-    return "missing" if row["is_passed"] is None else "good" if row["is_passed"] else "fail"
+    return "missing" if _verdict(row) == UNJUDGED else "good" if row["is_passed"] else "fail"
 
 
 def _word(row: Row | None) -> str:

@@ -11,6 +11,7 @@ from quantmill.reports.formats import MAIN_METRICS, METRICS, metric_cell, metric
 from quantmill.reports.page import FAIL, NA, OK, WARN, Cell, Chart, Column, Note, Section, Table
 from quantmill.reports.queries import MissingData
 from quantmill.reports.reader import BASELINE_MEANING, HEALTHY_STATUSES, Reader, view_sentence
+from quantmill.reports.results import find_breadth
 from quantmill.reports.tables import Field, Row, count, figure, table, words
 
 TOLERANCE = 1e-9
@@ -459,6 +460,7 @@ def windows_section(reader: Reader, section: Section, subject: Subject) -> None:
             f" {example['window_index']} is {example['status'] or 'without an allocation'}:"
             f" {example['fallback_reason'] or 'no reason given'}.",
         )
+    find_breadth(reader, section, subject.config["config_id"], subject.cell["cell_id"])
     section.find(
         OK,
         f"{len(windows)} windows of {label}. Averages over windows are no headline; each row stands alone.",

@@ -134,6 +134,8 @@ def test_an_unknown_key_in_a_file_names_file_key_and_nearest_key(manifest: Path)
         ("allocation.correlation_shrinkage", [0.5, 0.15], BadValue, "[0.5, 0.15]: values that ascend"),
         ("allocation.correlation_shrinkage", [0.5, 0.5], BadValue, "values that ascend"),
         ("selection.max_winners", 25, UnknownKey, "unknown key 'selection.max_winners'"),
+        ("selection.selection_engines", ["v3.2"], UnknownKey, "did you mean 'matrix.selection_engines'?"),
+        ("headline.risk_profile", "barbell", BadValue, "with headline.risk_profile of the command line: "),
         ("matrix.window_sets", ["stability"], BadValue, "windows that overlap are not judged yet"),
     ],
 )

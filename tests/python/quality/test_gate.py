@@ -81,6 +81,18 @@ def test_the_refusal_is_one_table_of_offenders_with_their_remedy() -> None:
     assert refusal("sample", "strict", [{**result, "is_stopping": False}], []) is None
 
 
+def test_a_rule_that_cannot_be_judged_is_refused_with_the_file_to_mend() -> None:
+    result = {
+        "judgement_id": "0123", "suite": "bars", "expectation": "one", "is_stopping": True, "status": "error",
+        "unexpected_count": 0, "remedy": "make data-repair", "expected": "good", "error": "near 'selct'",
+    }  # fmt: skip
+    text = refusal("sample", "strict", [result], [])
+    assert text is not None
+    assert "near 'selct'" in text
+    assert "mend the rule in manifest/quality/bars.yml" in text
+    assert "make data-repair" not in text
+
+
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., duckdb.DuckDBPyConnection]:
     """A function that does what the models of a build do: judge, append the history, pass the gate."""

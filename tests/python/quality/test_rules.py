@@ -282,6 +282,7 @@ GOOD = "rules:\n  - {id: one, relation: symbols, severity: stop, expects: x, rem
     ("text", "error", "said"),
     [
         (GOOD + "failing_row: z}", UnknownKey, "rule 'one': unknown key 'failing_row'; did you mean 'failing_rows'?"),
+        (GOOD.replace("severity", "severty") + "failing_rows: x}", UnknownKey, "did you mean 'severity'?"),
         (GOOD + "suite: bars}", UnknownKey, "unknown key 'suite'; the name of the file is the suite"),
         (GOOD + "expectation: ExpectNothing}", BadValue, "expectation 'ExpectNothing' is unknown"),
         (GOOD + "expectation: ExpectColumnValuesToNotBeNull}", BadValue, "arguments lack column"),

@@ -272,6 +272,33 @@ def test_key_figures_are_the_metrics_of_the_headline_cell(report: Any, sample_ho
     }
 
 
+def test_the_window_that_made_most_of_the_growth_is_told_with_its_book(report: Any, sample_home: Home) -> None:
+    cell_id, config_id = headline_cell(sample_home, report.run_id)
+    index, made = ask(
+        sample_home,
+        """
+        select window_index, value from tournaments.window_metrics
+        where run_id = ? and cell_id = ? and metric = 'period_return' order by value desc limit 1
+        """,
+        report.run_id,
+        cell_id,
+    )[0]
+    book = ask(
+        sample_home,
+        """
+        select symbol from tournaments.target_weights
+        where run_id = ? and config_id = ? and window_index = ? and net_weight <> 0 order by symbol
+        """,
+        report.run_id,
+        config_id,
+        index,
+    )
+    total = headline_metric(sample_home, report.run_id, "total_return")
+    told = report["index.html"].section("key-figures")
+    assert f"made {made:.1%} with {len(book)} names ({', '.join(row[0] for row in book)})" in told
+    assert f"The total return of {total:.1%} is {(1 + total) / (1 + made) - 1:.1%} without it." in told
+
+
 def test_the_metrics_table_has_every_cell_and_every_metric(report: Any, sample_home: Home) -> None:
     section = report.section("comparison.html#metrics")
     cells, metrics = ask(
@@ -417,8 +444,8 @@ def on_both(*identities: str) -> set[str]:
             {"index.html#nav", "comparison.html#metrics", "comparison.html#dates", "risk.html#drawdown"}
             | on_both("equity", "months", "falls", "rolling", "returns", "holdings", "charges"),
         ),
-        ("tournaments.target_weights", on_both("weights", "holdings")),
-        ("tournaments.window_metrics", on_both("windows")),
+        ("tournaments.target_weights", {"index.html#key-figures"} | on_both("weights", "holdings", "windows")),
+        ("tournaments.window_metrics", {"index.html#key-figures"} | on_both("windows")),
         ("features.symbol_health", {"quality.html#health"}),
         ("features.session_bars", {"quality.html#health", "quality.html#coverage"}),
         ("raw.loads", {"quality.html#health"}),
@@ -593,6 +620,25 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "risk.html#solver",
             "WARN",
             "Caps relaxed: ",
+        ),
+        (
+            "update tournaments.window_metrics set value = 0.0001 where metric = 'period_return' and value > 0.0001",
+            "index.html#key-figures",
+            "OK",
+            "The best of 62 windows, ",
+        ),
+        (
+            "update tournaments.veto_matrix set is_passed = false, value = 1.5, limit_value = 1.25,"
+            " is_informational = false where gate = 'turnover'",
+            "scoreboard.html#gates",
+            "WARN",
+            "The headline fails turnover: 1.5 where the limit is 1.25.",
+        ),
+        (
+            "delete from tournaments.allocation_events where code = 'CONVERGED_PAIR'",
+            "comparison.html#metrics",
+            "OK",
+            "78 cells",
         ),
         (
             "update tournaments.cells set status = 'liquidated', reason = 'worth fell to zero'"
