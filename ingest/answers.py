@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-AnswerKind = Literal["scan", "bars", "symbol_metadata", "execution_limits", "vendor_features"]
+AnswerKind = Literal["scan", "bars", "symbol_metadata", "execution_limits", "vendor_features", "corporate_actions"]
 
 # complete: everything asked for arrived · partial: some of it, the rest is missing · empty: the source has none ·
 # unknown_symbol: the source does not know what was asked · failed: nothing usable arrived
