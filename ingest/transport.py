@@ -163,7 +163,11 @@ class Pacer:
     """Lets requests begin at even distances, so many at once, and none while the source asks for a pause."""
 
     def __init__(
-        self, pacing: Pacing, *, timer: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        pacing: Pacing,
+        *,
+        timer: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not pacing.requests_per_second > 0 or pacing.concurrent < 1:
             raise BadValue(f"pacing is {pacing}; needs rates above 0", remedy="correct the pacing of the source")
@@ -319,7 +323,9 @@ class Transport:
         other._local = threading.local()
         return other
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, *, parse: Callable[[bytes], Any] = parse_json) -> Reply:
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, parse: Callable[[bytes], Any] = parse_json
+    ) -> Reply:
         """GET `path`; `parse` turns a whole body into a value and raises `ValueError` for a damaged one."""
         return self._send("GET", path, params=params, body=None, parse=parse)
 
@@ -329,7 +335,13 @@ class Transport:
         return self._send("POST", path, params=None, body=body, parse=parse)
 
     def _send(
-        self, method: str, path: str, *, params: Mapping[str, str] | None, body: bytes | None, parse: Callable[[bytes], Any]
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        parse: Callable[[bytes], Any],
     ) -> Reply:
         asked = repr((self._seed, method, path, sorted((params or {}).items()), body))
         jitter = random.Random(hashlib.sha256(asked.encode()).digest())
@@ -388,7 +400,7 @@ class Transport:
 
     def _pause(self, one: _Try, done: int, limited: int, jitter: random.Random) -> float | None:
         """Return the seconds to wait before the next attempt, or None when this was the last one."""
-        asked = _retry_after(one.headers, self.clock())
+        asked = retry_after(one.headers, self.clock())
         waits = self.rules.rate_limit_waits
         if one.code == "RATE_LIMITED" and waits is not None:
             return max(waits[limited - 1], asked) if limited <= len(waits) else None
@@ -416,7 +428,12 @@ class Transport:
         return session
 
     def _once(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: bytes | None, parse: Callable[[bytes], Any]
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        parse: Callable[[bytes], Any],
     ) -> _Try:
         import requests
 
@@ -447,7 +464,11 @@ class Transport:
             whole = headers.get("content-length")
             of = f" of {whole}" if whole else ""
             return _Try(
-                status, bytes(received), headers, code="BODY_PARSE", detail=f"the body ends after {len(received)}{of} bytes"
+                status,
+                bytes(received),
+                headers,
+                code="BODY_PARSE",
+                detail=f"the body ends after {len(received)}{of} bytes",
             )
         except requests.exceptions.ConnectionError as error:
             # requests wraps a read that timed out in the middle of a body in the same class.
@@ -483,9 +504,9 @@ def _judged(one: _Try, parse: Callable[[bytes], Any]) -> _Try:
         return replace(one, code="BODY_PARSE", detail=f"the body of {len(one.body)} bytes cannot be read: {error}")
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> float:
+def retry_after(headers: Mapping[str, str], now: datetime) -> float:
     """Return the seconds that `Retry-After` asks for (a number or a date); 0 where it says nothing."""
-    text = headers.get("retry-after", "").strip()
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
     if not text:
         return 0.0
     try:

@@ -101,10 +101,10 @@ def fetch_klines(
                 remedy=f"ask for BINANCE:..., one of {', '.join(INTERVALS)}, as traded",
             )
     work = gathered(requests, lambda one: _klines(one, transports), workers=workers)
-    for done, one in enumerate(work, start=1):
+    for done, found in enumerate(work, start=1):
         if progress is not None:
-            progress(done, len(requests), one.request["symbol"])
-        yield one
+            progress(done, len(requests), found.request["symbol"])
+        yield found
 
 
 def _klines(asked: BarRequest, transports: Mapping[Market, Transport]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -52,7 +53,7 @@ class BarRequest:
             )
         if self.count < 1 or self.until.tzinfo is None:
             raise BadValue(
-                f"{self.symbol} is asked for {self.count} bars until {self.until}; needs at least 1 and a time with zone",
+                f"{self.symbol}: {self.count} bars until {self.until} were asked; needs at least 1 and a time with zone",
                 remedy="correct the request",
             )
 
@@ -114,10 +115,13 @@ def row_table(rows: Sequence[tuple[str | None, Any, str | None, str | None]]) ->
     ).select(list(ROW_COLUMNS))
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def row_text(value: Any) -> str:
     """Return a received value as JSON text that any reader of JSON takes: lone surrogates and NaN are spelled out."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
         text.encode()
     except ValueError:
         return json.dumps(_spelled(value), separators=(",", ":"), allow_nan=False)
@@ -125,7 +129,7 @@ def row_text(value: Any) -> str:
 
 
 def _spelled(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -136,12 +140,18 @@ def _spelled(value: Any) -> Any:
     return value
 
 
-def bar_table(symbol: str, columns: Mapping[str, Sequence[str | None]], rows: Sequence[str]) -> pa.Table:
-    """Return bars as a table of `BAR_COLUMNS`; columns that a source does not have are NULL."""
+def bar_table(symbol: str, columns: Mapping[str, Sequence[str | None] | pa.Array], rows: Sequence[str]) -> pa.Table:
+    """Return bars as a table of `BAR_COLUMNS`; columns that a source does not have are NULL.
+
+    A column is a sequence of text or an Arrow array of it.
+    """
     import pyarrow as pa
 
     count = len(rows)
-    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    arrays = {
+        name: values if isinstance(values, pa.Array) else pa.array(values, pa.string())
+        for name, values in columns.items()
+    }
     arrays["row_number"] = pa.array(range(1, count + 1), pa.int64())
     arrays["symbol"] = pa.array([symbol] * count, pa.string())
     arrays["row"] = pa.array(rows, pa.string())

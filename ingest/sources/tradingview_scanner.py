@@ -1,16 +1,17 @@
 """TradingView's scanner: candidates of a market, and fields of given symbols, over HTTP.
 
-`POST /{market}/scan` gives `{"totalCount": n, "data": [{"s": "EX:TICKER", "d": [...]}]}` where `d` is positional against
-the requested columns; `data` may be null. `GET /symbol` gives the fields of one symbol as a flat object, 404 for an
-unknown one.
+`POST /{market}/scan` gives `{"totalCount": n, "data": [{"s": "EX:TICKER", "d": [...]}]}` where `d` is positional
+against the requested columns; `data` may be null. `GET /symbol` gives the fields of one symbol as a flat object, 404
+for an unknown one.
 
-Codes of rows: SCAN_SHAPE (no object with `s` and `d`), SCAN_WIDTH (another number of values than of columns), SCAN_SYMBOL
-(`s` is no EXCHANGE:TICKER), SCAN_TYPE (a value of another type than its field has), SCAN_VENUE (a symbol outside what
-was asked), REPEATED (the symbol came before in the same answer: the ranking moved between two pages).
+Codes of rows: SCAN_SHAPE (no object with `s` and `d`), SCAN_WIDTH (another number of values than of columns),
+SCAN_SYMBOL (`s` is no EXCHANGE:TICKER), SCAN_TYPE (a value of another type than its field has), SCAN_VENUE (a symbol
+outside what was asked), REPEATED (the symbol came before in the same answer: the ranking moved between two pages).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,8 +46,11 @@ LookupKind = Literal["symbol_metadata", "vendor_features"]
 
 # Fields whose value is text; the name stands before a timeframe (`|240`) and a bar offset (`[1]`).
 TEXT_FIELDS = frozenset(
-    "name description type subtype exchange currency base_currency update_mode sector industry country brand issuer "
-    "timezone session root expiration current_session listed_exchange logoid short_name pro_name".split()
+    {
+        *("name", "description", "type", "subtype", "exchange", "currency", "base_currency", "update_mode", "sector"),
+        *("industry", "country", "brand", "issuer", "timezone", "session", "root", "expiration", "current_session"),
+        *("listed_exchange", "logoid", "short_name", "pro_name"),
+    }
 )
 # Fields whose value is a number. A field of neither kind may hold any scalar or a list of them.
 _NUMBER_FIELD = re.compile(
@@ -212,7 +216,10 @@ def _page_fault(
         return "SCAN_ERROR", f"the service says {str(value['error'])[:300]}"
     total, data = value["totalCount"], value["data"]
     if isinstance(total, bool) or not isinstance(total, int) or total < 0 or not isinstance(data, list | None):
-        return "SCHEMA_DRIFT", f"totalCount is {total!r:.40} and data is a {type(data).__name__}; needs a count and a list"
+        return (
+            "SCHEMA_DRIFT",
+            f"totalCount is {total!r:.40} and data is a {type(data).__name__}; needs a count and a list",
+        )
     return None
 
 
@@ -234,9 +241,7 @@ def lookup(
     asked = sorted({require_symbol(symbol) for symbol in symbols})
     chunks = [asked[first : first + LOOKUP_SYMBOLS] for first in range(0, len(asked), LOOKUP_SYMBOLS)]
     done = 0
-    for one in gathered(
-        chunks, lambda chunk: _lookup_chunk(chunk, fields, transport, kind, market), workers=workers
-    ):
+    for one in gathered(chunks, lambda chunk: _lookup_chunk(chunk, fields, transport, kind, market), workers=workers):
         done += len(one.request["tickers"])
         if progress is not None:
             progress(done, len(asked), f"{kind} of {len(one.request['tickers'])} symbols")
@@ -389,7 +394,7 @@ def _read_row(entry: Any, columns: list[str], kinds: list[str]) -> tuple[str | N
 
 
 def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _kind_of(field: str) -> str:
@@ -409,7 +414,11 @@ def _wrong_types(columns: list[str], kinds: list[str], values: list[Any]) -> str
             continue
         if kind == "number":
             # Infinity is no value of any field; NaN is a missing one.
-            is_right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != float("inf")
+            is_right = (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and not (isinstance(value, float) and math.isinf(value))
+            )
         elif kind == "text":
             is_right = isinstance(value, str)
         else:
@@ -421,7 +430,12 @@ def _wrong_types(columns: list[str], kinds: list[str], values: list[Any]) -> str
 
 
 def _stray(
-    symbol: str, row: Mapping[str, Any], allowed: set[str], ensured: set[str], exchanges: frozenset[str], venue: str | None
+    symbol: str,
+    row: Mapping[str, Any],
+    allowed: set[str],
+    ensured: set[str],
+    exchanges: frozenset[str],
+    venue: str | None,
 ) -> str | None:
     """Return why a symbol is none of those asked for, or None."""
     if allowed and symbol not in allowed and symbol not in ensured:

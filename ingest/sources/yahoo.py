@@ -106,11 +106,16 @@ def _chart(asked: BarRequest, transport: Transport) -> list[Answer]:
         is_empty = "doesn't exist" in stated[1]
         return [
             failed(
-                transport, "bars", request, path=path, started_at=started_at, replies=[reply],
+                transport,
+                "bars",
+                request,
+                path=path,
+                started_at=started_at,
+                replies=[reply],
                 state="empty" if is_empty else "unknown_symbol" if is_unknown else "failed",
                 code="EMPTY" if is_empty else "UNKNOWN_SYMBOL" if is_unknown else "HTTP_ERROR",
                 error=f"{asked.symbol} ({ticker}): {stated[0]}: {stated[1]}",
-            )  # fmt: skip
+            )
         ]
     if reply.code is not None:
         return [failed(transport, "bars", request, path=path, started_at=started_at, replies=[reply])]
@@ -119,17 +124,29 @@ def _chart(asked: BarRequest, transport: Transport) -> list[Answer]:
     except DataContractError as error:
         return [
             failed(
-                transport, "bars", request, path=path, started_at=started_at, replies=[reply], code="SCHEMA_DRIFT",
+                transport,
+                "bars",
+                request,
+                path=path,
+                started_at=started_at,
+                replies=[reply],
+                code="SCHEMA_DRIFT",
                 error=error.message,
-            )  # fmt: skip
+            )
         ]
     named = result["meta"].get("symbol")
     if named != ticker:
         return [
             failed(
-                transport, "bars", request, path=path, started_at=started_at, replies=[reply], code="FOREIGN_SYMBOL",
+                transport,
+                "bars",
+                request,
+                path=path,
+                started_at=started_at,
+                replies=[reply],
+                code="FOREIGN_SYMBOL",
                 error=f"the chart is of {named!r:.40}; {ticker} was asked for",
-            )  # fmt: skip
+            )
         ]
     count = len(result.get("timestamp") or ())
     bars = answer(
