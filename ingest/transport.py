@@ -436,6 +436,7 @@ class Transport:
         parse: Callable[[bytes], Any],
     ) -> _Try:
         import requests
+        import urllib3
 
         deadline = self._timer() + self.rules.total_seconds
         received, status, headers = bytearray(), None, {}
@@ -452,30 +453,20 @@ class Transport:
             ) as response:
                 status = response.status_code
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                for block in response.iter_content(1 << 16):
+                # iter_content would drop what arrived of a block that is cut off.
+                while block := response.raw.read1(1 << 16, decode_content=True):
                     received += block
                     if self._timer() > deadline:
                         return _Try(status, bytes(received), headers, code="TIMEOUT", detail="the body took too long")
                     if len(received) > LARGEST_BODY:
                         return _Try(status, bytes(received), headers, code="HTTP_ERROR", detail="the body is too large")
-        except requests.exceptions.Timeout:
+        except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError):
             return _Try(status, bytes(received), headers, code="TIMEOUT", detail="no answer in time")
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError):
             whole = headers.get("content-length")
-            of = f" of {whole}" if whole else ""
-            return _Try(
-                status,
-                bytes(received),
-                headers,
-                code="BODY_PARSE",
-                detail=f"the body ends after {len(received)}{of} bytes",
-            )
-        except requests.exceptions.ConnectionError as error:
-            # requests wraps a read that timed out in the middle of a body in the same class.
-            is_late = "timed out" in str(error).lower()
-            code, detail = ("TIMEOUT", "no answer in time") if is_late else ("CONNECTION", failure_reason(error))
-            return _Try(status, bytes(received), headers, code=code, detail=detail)
-        except requests.exceptions.RequestException as error:
+            detail = f"the body ends after {len(received)}{f' of {whole}' if whole else ''} bytes"
+            return _Try(status, bytes(received), headers, code="BODY_PARSE", detail=detail)
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             return _Try(status, bytes(received), headers, code="CONNECTION", detail=failure_reason(error))
         return _judged(_Try(status, bytes(received), headers), parse)
 

@@ -53,7 +53,7 @@ class BarRequest:
             )
         if self.count < 1 or self.until.tzinfo is None:
             raise BadValue(
-                f"{self.symbol}: {self.count} bars until {self.until} were asked; needs at least 1 and a time with zone",
+                f"{self.symbol}: {self.count} bars until {self.until} asked; needs 1 or more and a time with zone",
                 remedy="correct the request",
             )
 
