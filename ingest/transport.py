@@ -247,7 +247,7 @@ def failure_reason(error: BaseException) -> str:
         if one in seen or len(seen) > 20:
             continue
         seen.append(one)
-        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        inner = (one.__cause__, one.__context__, vars(one).get("reason"), *one.args)
         queue.extend(part for part in inner if isinstance(part, BaseException))
     for one in seen:
         # The errors of requests are OSErrors without a number: their text holds the whole address.

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import zip_longest
@@ -358,6 +359,7 @@ class _Worker:
         self.rules = rules
         self.stopped = stopped
         self.socket: ClientConnection | None = None
+        self.resources = ExitStack()
         self.session = ""
         self.opened = 0
         self.asked = 0
@@ -376,8 +378,8 @@ class _Worker:
 
     def close(self) -> None:
         if self.socket is not None:
-            socket, self.socket = self.socket, None
-            socket.close()
+            self.socket = None
+            self.resources.close()
 
     def _answer(self, request: BarRequest) -> Answer:
         started_at = self.source.clock()
@@ -422,9 +424,10 @@ class _Worker:
         while True:
             started_at, started = source.clock(), source._timer()
             status: int | None = None
+            resources = ExitStack()
             try:
                 has_path = source.address.count("/") > 2
-                socket = connect(
+                opening = connect(
                     source.address if has_path else source.address + PATH,
                     origin=Origin(ORIGIN),
                     additional_headers=source._headers,
@@ -437,6 +440,7 @@ class _Worker:
                     compression=None,
                     proxy=None if is_loopback(source.address) else True,
                 )
+                socket = resources.enter_context(opening)
             except InvalidStatus as error:
                 status = error.response.status_code
                 code, detail = _refusal(status)
@@ -446,7 +450,7 @@ class _Worker:
             except (OSError, WebSocketException, EOFError) as error:
                 code, detail, wait = "CONNECTION", failure_reason(error), 0.0
             else:
-                self.socket = socket
+                self.socket, self.resources = socket, resources
                 self.last_attempt = Attempt(started_at, round(source._timer() - started, 3), 101)
                 return self._greet(name, started_at, started)
             self.last_attempt = Attempt(started_at, round(source._timer() - started, 3), status, code, detail)
