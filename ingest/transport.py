@@ -62,8 +62,8 @@ REFUSED_STATUSES = {
 }
 RETRIED_CODES = frozenset({"CONNECTION", "TIMEOUT", "RATE_LIMITED", "SERVER_ERROR", "BODY_PARSE", "HTML_PAGE"})
 OPENING_CODES = frozenset({"CAPTCHA", "GEO_BLOCKED", "BANNED"})
-# What a fetch that could not use the network ends with; a command whose answers all have one of them exits with 5.
-NETWORK_CODES = RETRIED_CODES | OPENING_CODES | {"CIRCUIT_OPEN", "HTTP_ERROR"}
+# A source that gave one of these was not reached, or not let us in: exit code 5 where nothing else was achieved.
+UNREACHED_CODES = (OPENING_CODES | RETRIED_CODES | {"CIRCUIT_OPEN", "DROPPED"}) - {"BODY_PARSE", "HTML_PAGE"}
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 _CAPTCHA_WORDS = (b"captcha", b"unusual traffic", b"are you a robot", b"cf-chl", b"challenge-platform")
