@@ -353,14 +353,14 @@ def read_scan(payload: bytes, request: Mapping[str, Any]) -> pa.Table:
         for entry in value["data"]:
             row = _read_row(entry, columns, kinds)
             symbol, content, code, detail = row
-            if symbol is not None:
-                if symbol in first_of:
-                    code, detail = REPEATED, f"came before as row {first_of[symbol]}"
-                else:
+            if symbol is not None and symbol in first_of:
+                code, detail = REPEATED, f"came before as row {first_of[symbol]}"
+            elif symbol is not None and code is None:
+                stray = _stray(symbol, content, allowed, ensured, exchanges, venue)
+                if stray is None:
                     first_of[symbol] = len(rows) + 1
-                    if code is None:
-                        stray = _stray(symbol, content, allowed, ensured, exchanges, venue)
-                        code, detail = ("SCAN_VENUE", stray) if stray else (None, None)
+                else:
+                    code, detail = "SCAN_VENUE", stray
             rows.append((symbol, content, code, detail))
     return row_table(rows)
 
