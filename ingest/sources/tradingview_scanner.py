@@ -189,8 +189,13 @@ def _body(scanner: Scanner, first: int, last: int, tickers: Sequence[str]) -> di
         "sort": {"sortBy": scanner.sort_by, "sortOrder": scanner.sort_order},
         "range": [first, last],
         "symbols": {"query": {"types": []}, "tickers": list(tickers)},
-        "markets": [scanner.market],
+        "markets": _markets(scanner.market),
     }
+
+
+def _markets(market: str) -> list[str]:
+    """Return what a body says of its market: `global` is the path of all markets, and the name of none."""
+    return [] if market == "global" else [market]
 
 
 def _page_fault(
@@ -259,7 +264,7 @@ def _lookup_chunk(
         "columns": list(fields),
         "range": [0, len(symbols)],
         "symbols": {"query": {"types": []}, "tickers": list(symbols)},
-        "markets": [market],
+        "markets": _markets(market),
     }
     reply = transport.post(path, body)
     fault = _page_fault(reply, fields)

@@ -131,7 +131,7 @@ def test_a_file_with_a_right_checksum_and_a_wrong_inside_fails(data: bytes) -> N
 
 def test_a_month_without_a_file_is_empty_and_a_checksum_that_is_none_a_failure() -> None:
     (answer,), asked = fetch([Given(404, b"<Error/>")])
-    assert (answer.state, answer.code, answer.payload, len(asked)) == ("empty", None, None, 1)
+    assert (answer.state, answer.code, answer.payload, len(asked)) == ("empty", "NO_ARCHIVE", None, 1)
     (answer,), _ = fetch([Given(200, b"no checksum")] * 5)
     assert (answer.state, answer.code) == ("failed", "BODY_PARSE")
 
