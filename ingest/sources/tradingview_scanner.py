@@ -119,17 +119,19 @@ def scan(
 
     for chunk in chunks:
         target = len(chunk) if static else scanner.prefilter_limit
-        first, due = 0, target
-        while first < min(due, target) or first == 0:
+        first, due, left = 0, target, 4 * -(-target // page_rows)
+        while left and (first < min(due, target) or first == 0):
             last = min(first + page_rows, target)
             body = _body(scanner, first, last, chunk)
             value = ask({"range": [first, last], **({"tickers": list(chunk)} if chunk else {})}, body)
             if value is None:
                 break
-            due = value["totalCount"]
-            first = last
+            due, left = value["totalCount"], left - 1
+            # What a short page lacks stands at the beginning of the next one; an empty page is passed over.
+            received = len(value["data"] or ())
+            first = first + received if 0 < received < last - first else last
             if progress is not None:
-                progress(first, min(due, target), scanner.scanner_id)
+                progress(min(first, due), min(due, target), scanner.scanner_id)
         if fault is not None:
             break
         total += due

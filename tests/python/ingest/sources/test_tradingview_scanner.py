@@ -119,7 +119,7 @@ def test_pages_of_a_hundred_end_at_the_count_or_at_the_limit(count: int, limit: 
     assert answer.counters["total_count"] == count
 
 
-def test_a_short_page_does_not_end_a_scan() -> None:
+def test_a_short_page_does_not_end_a_scan_and_the_next_one_begins_where_it_ended() -> None:
     rows = market(250)
 
     def answer(asked: Asked) -> Given:
@@ -127,9 +127,23 @@ def test_a_short_page_does_not_end_a_scan() -> None:
         return given_json({"totalCount": 250, "data": rows[first : last - 30 if first == 0 else last]})
 
     found, asked = ask(answer)
-    assert len(asked) == 3
+    assert [one.json["range"] for one in asked] == [[0, 100], [70, 170], [170, 270]]
+    assert (found.state, found.counters["rows"], found.counters["repeated_rows"]) == ("complete", 250, 0)
+
+
+def test_rows_that_never_come_make_a_scan_partial() -> None:
+    found, asked = ask(venue(market(220), total=250))
+    assert len(asked) == 4
     assert (found.state, found.code) == ("partial", "SCAN_SHORT")
     assert found.error == "220 rows arrived of the 250 that the service counts"
+
+
+def test_a_service_that_gives_one_row_at_a_time_is_not_asked_for_ever() -> None:
+    def answer(asked: Asked) -> Given:
+        return given_json({"totalCount": 9_999, "data": market(1, shift=asked.json["range"][0])})
+
+    found, asked = ask(answer)
+    assert (found.state, len(asked), len(table(found))) == ("partial", 12, 12)
 
 
 def test_a_row_that_moved_between_pages_is_kept_once_and_counted() -> None:
