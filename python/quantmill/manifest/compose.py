@@ -7,22 +7,20 @@ below.
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from quantmill.errors import BadValue, UnknownKey, UnknownProfile, UsageError
+from quantmill.errors import BadValue, UsageError
+from quantmill.manifest.explaining import explain
+from quantmill.manifest.files import read_mapping, read_named, short
 from quantmill.manifest.settings import Settings
 
-# Names become parts of run ids and of paths.
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENVIRONMENT_PREFIX = "QUANTMILL_SET_"
 
 
@@ -122,56 +120,23 @@ def _profile_layers(manifest: Path, profile: str) -> list[_Layer]:
             )
         seen.append(name)
         path = manifest / "profiles" / f"{name}.yml"
-        content = _read_named(path.parent, name, kind="profile")
+        content = read_named(path.parent, name, kind="profile")
         parent = content.pop("extends", None) or content.pop("alias", None)
         if parent is not None and not isinstance(parent, str):
             raise BadValue(
-                f"{_short(path)}: 'extends' is {parent!r}; the name of one profile was needed", file=str(path)
+                f"{short(path)}: 'extends' is {parent!r}; the name of one profile was needed", file=str(path)
             )
-        chain.append(_Layer("profile", _short(path), content))
+        chain.append(_Layer("profile", short(path), content))
         name = parent
     universe_name = next((layer.content["universe"] for layer in chain if "universe" in layer.content), None)
-    layers = [_Layer("defaults", "manifest/defaults.yml", _read(manifest / "defaults.yml"))]
+    layers = [_Layer("defaults", "manifest/defaults.yml", read_mapping(manifest / "defaults.yml"))]
     if isinstance(universe_name, str):
         path = manifest / "universes" / f"{universe_name}.yml"
-        universe = _read_named(path.parent, universe_name, kind="universe")
-        layers.append(_Layer("universe", _short(path), {"universe": {"id": universe_name, **universe}}))
+        universe = read_named(path.parent, universe_name, kind="universe")
+        layers.append(_Layer("universe", short(path), {"universe": {"id": universe_name, **universe}}))
         for layer in chain:
             layer.content.pop("universe", None)
     return [*layers, *reversed(chain)]
-
-
-def _short(path: Path) -> str:
-    """Return the path as the manifest's reader knows it."""
-    return "/".join(path.parts[-3:])
-
-
-def _read_named(folder: Path, name: str, *, kind: str) -> dict[str, Any]:
-    known = sorted(found.stem for found in folder.glob("*.yml"))
-    path = folder / f"{name}.yml"
-    if not NAME.fullmatch(name):
-        raise UnknownProfile(
-            f"{name!r} is no name of a {kind}: lower-case letters, digits and underscores were needed",
-            remedy=f"known are: {', '.join(known)}",
-            found=name,
-        )
-    if not path.is_file():
-        close = difflib.get_close_matches(path.stem, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
-        raise UnknownProfile(f"no {kind} '{path.stem}' ({_short(path)} is not there)", remedy=hint, found=path.stem)
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} is not there", remedy="restore it from version control") from None
-    except yaml.YAMLError as error:
-        raise BadValue(f"{_short(path)} is not valid YAML: {error}", remedy="mend the line it names") from None
-    if not isinstance(content, dict):
-        raise BadValue(f"{_short(path)} holds {type(content).__name__}; a mapping of settings was needed")
-    return content
 
 
 def _environment_tree(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -232,55 +197,3 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value[key], (*path, key))
     else:
         yield ".".join(path), value
-
-
-def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageError:
-    """Turn the first validation error into one that names file, key and what would be valid."""
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    layer = next(
-        (origins[name] for n in range(len(location), 0, -1) if (name := ".".join(location[:n])) in origins),
-        None,
-    )
-    place = layer.place if layer else "the manifest"
-    if problem["type"] == "extra_forbidden":
-        valid = _siblings(location[:-1])
-        close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
-        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'?" if close else f"valid: {', '.join(valid)}"
-        return UnknownKey(f"{place}: unknown key '{key}'", remedy=hint, key=key, file=place)
-    if problem["type"] == "missing":
-        return BadValue(f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place)
-    if problem["type"] == "literal_error":
-        return _unknown_word(problem, location, place)
-    message = problem["msg"].removeprefix("Value error, ")
-    # a check across the fields of a mapping has all of them as its input, and names in its message those that it means
-    found = problem["input"]
-    where = "" if not location else f"'{key}': " if isinstance(found, dict) else f"'{key}' is {found!r}: "
-    return BadValue(f"{place}: {where}{message}", remedy="correct the value", key=key, file=place)
-
-
-def _unknown_word(problem: Any, location: list[str], place: str) -> UsageError:
-    """Return the error for a word that is none of the valid ones, naming the nearest; it may stand as a key."""
-    is_key = location[-1] == "[key]"
-    key = ".".join(location[:-2] if is_key else location)
-    valid = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-    found = str(problem["input"])
-    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.4)
-    hint = f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
-    what = f"'{key}' has the unknown key" if is_key else f"'{key}' is"
-    needed = ", ".join(f"'{word}'" for word in valid)
-    return BadValue(f"{place}: {what} {found!r}; one of {needed} was needed", remedy=hint, key=key, file=place)
-
-
-def _siblings(path: list[str]) -> list[str]:
-    """Return the valid keys of the record at `path`; a mapping or list of records is passed through."""
-    kind: Any = Settings
-    for part in path:
-        if get_origin(kind) in (dict, tuple):
-            kind = get_args(kind)[1 if get_origin(kind) is dict else 0]
-        elif isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            kind = kind.model_fields[part].annotation
-        else:
-            return []
-    return sorted(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
