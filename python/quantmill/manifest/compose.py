@@ -2,13 +2,17 @@
 
 Layers, highest first: command line, environment (`QUANTMILL_SET_A__B` sets `a.b`), profile (its `extends`
 chain, nearest first), universe file, defaults. A mapping merges key by key; any other value replaces the one
-below.
+below. What a profile lists under `locked` neither environment nor command line can change.
+
+A profile's `universe` is the name of a static list under manifest/universes, or names scanners; those are resolved here.
+Its `acquisition` is validated with it and kept apart: how data are fetched is no part of a run.
 """
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from quantmill.errors import BadValue, UsageError
-from quantmill.manifest.explaining import explain
+from quantmill.errors import BadValue, LockedKey, UnknownKey, UsageError
+from quantmill.manifest.composition import ResolvedScanner
+from quantmill.manifest.explaining import explain, nearest
 from quantmill.manifest.files import read_mapping, read_named, short
-from quantmill.manifest.settings import Settings
+from quantmill.manifest.scanned import ScannedUniverse, expand, is_scanned, require_agreement
+from quantmill.manifest.settings import AcquisitionSettings, Settings
 
 ENVIRONMENT_PREFIX = "QUANTMILL_SET_"
 
@@ -39,6 +45,8 @@ class ResolvedSettings:
 
     settings: Settings
     rows: tuple[SettingRow, ...]
+    acquisition: AcquisitionSettings
+    scanners: tuple[ResolvedScanner, ...] = ()
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -66,22 +74,85 @@ def resolve(
     `overrides` are command-line settings by dotted key; `environment` is searched for `QUANTMILL_SET_*`.
     Raises `UnknownProfile`, `UnknownKey` or `BadValue`, each naming the file, the key and what is valid.
     """
-    layers = [
-        *_profile_layers(manifest, profile),
-        _Layer("environment", "the environment", _environment_tree(environment)),
-        _Layer("command_line", "the command line", _tree(overrides, "the command line")),
-    ]
     merged: dict[str, Any] = {}
     origins: dict[str, _Layer] = {}
-    for layer in layers:
+    written = _profile_layers(manifest, profile)
+    for layer in written:
         _merge(merged, layer.content, layer, origins, ())
+    locks = _Locks(merged)
+    for layer in (
+        _Layer("environment", "the environment", _environment_tree(environment)),
+        _Layer("command_line", "the command line", _tree(overrides, "the command line")),
+    ):
+        _merge(merged, layer.content, layer, origins, ())
+        locks.hold(merged, layer)
     merged["profile"] = profile
-    origins["profile"] = layers[0]
+    origins["profile"] = written[0]
+
+    def place_of(key: str | list[str]) -> str:
+        parts = key.split(".") if isinstance(key, str) else key
+        names = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((origins[name].place for name in names if name in origins), "the manifest")
+
+    acquisition = _acquisition(merged.pop("acquisition", {}), place_of)
+    scanned = None
+    if is_scanned(merged.get("universe")):
+        stated_by = next((Path(layer.place).stem for layer in reversed(written) if "universe" in layer.content), profile)
+        scanned = expand(manifest, merged["universe"], profile=stated_by, place_of=place_of)
+        merged["universe"] = scanned.universe
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise _explain(error, origins) from None
-    return ResolvedSettings(settings=settings, rows=tuple(_rows(settings, origins, profile)))
+        raise explain(error, Settings, place_of) from None
+    if scanned:
+        require_agreement(scanned, settings, place_of("universe"))
+    rows = tuple(_rows(settings, origins, profile))
+    locks.require_existing([*(row.key for row in rows), *AcquisitionSettings.model_fields])
+    scanners = tuple(scanned.scanners.values()) if scanned else ()
+    return ResolvedSettings(settings=settings, rows=rows, acquisition=acquisition, scanners=scanners)
+
+
+class _Locks:
+    """The keys that a profile locks, with the values that its files give them."""
+
+    def __init__(self, merged: Mapping[str, Any]) -> None:
+        self.keys = list(merged.get("locked") or ())
+        held = [*self.keys, "locked"] if self.keys else []
+        self.values = {key: copy.deepcopy(_at(merged, key)) for key in held}
+
+    def hold(self, merged: Mapping[str, Any], layer: _Layer) -> None:
+        """Raise `LockedKey` where `layer` changed one of them."""
+        for key, value in self.values.items():
+            now = _at(merged, key)
+            if now != value:
+                raise LockedKey(
+                    f"{layer.place} sets '{key}' to {now!r}, but the profile locks it at {value!r}",
+                    remedy="leave it out; what a production profile holds itself to is changed in its file alone",
+                    key=key,
+                )
+
+    def require_existing(self, keys: list[str]) -> None:
+        """Raise `UnknownKey` for a locked key that is no setting: it would lock nothing."""
+        for key in self.keys:
+            name = str(key).removeprefix("acquisition.")
+            if not any(one == name or one.startswith(f"{name}.") for one in keys):
+                raise UnknownKey(f"locked names '{key}', which is no setting", remedy=nearest(str(key), keys), key=key)
+
+
+def _at(tree: Mapping[str, Any], key: str) -> Any:
+    node: Any = tree
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _acquisition(content: Any, place_of: Callable[[str | list[str]], str]) -> AcquisitionSettings:
+    try:
+        return AcquisitionSettings.model_validate(content)
+    except ValidationError as error:
+        raise explain(
+            error, AcquisitionSettings, lambda path: place_of(["acquisition", *path]), prefix="acquisition."
+        ) from None
 
 
 def settings_from_rows(rows: Mapping[str, str]) -> Settings:
@@ -94,10 +165,19 @@ def json_schema() -> dict[str, Any]:
     schema = Settings.model_json_schema()
     for definition in (schema, *schema.get("$defs", {}).values()):
         definition.pop("required", None)
+    for record in (ScannedUniverse, AcquisitionSettings):
+        described = record.model_json_schema()
+        definitions = {**described.pop("$defs", {}), record.__name__: described}
+        for definition in definitions.values():
+            definition.pop("required", None)
+        schema["$defs"].update(definitions)
     schema["properties"]["universe"] = {
-        "type": "string",
-        "description": "name of a file under manifest/universes",
+        "anyOf": [
+            {"type": "string", "description": "name of a file under manifest/universes"},
+            {"$ref": "#/$defs/ScannedUniverse"},
+        ],
     }
+    schema["properties"]["acquisition"] = {"$ref": "#/$defs/AcquisitionSettings"}
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "profile whose settings come below these",
@@ -121,6 +201,13 @@ def _profile_layers(manifest: Path, profile: str) -> list[_Layer]:
         seen.append(name)
         path = manifest / "profiles" / f"{name}.yml"
         content = read_named(path.parent, name, kind="profile")
+        if "alias" in content and len(content) > 1:
+            raise BadValue(
+                f"{short(path)}: 'alias' stands beside {', '.join(sorted(set(content) - {'alias'}))}; an alias states"
+                " nothing else",
+                remedy="write 'extends' to change the other profile",
+                file=str(path),
+            )
         parent = content.pop("extends", None) or content.pop("alias", None)
         if parent is not None and not isinstance(parent, str):
             raise BadValue(

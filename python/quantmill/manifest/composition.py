@@ -159,7 +159,7 @@ class Block(_Record):
     median_turnover_min: Annotated[float, Field(gt=0)] | None = None
     rating: RatingRule | None = None
     ranks: tuple[RankRule, ...] = ()
-    selection_limits: dict[str, float | tuple[float, float]] = {}
+    selection_limits: dict[Literal["entropy_max", "efficiency_min", "hurst_min", "hurst_max"], float] = {}
 
     @field_validator("gates")
     @classmethod

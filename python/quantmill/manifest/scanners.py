@@ -157,8 +157,8 @@ class Scanner(_Record):
     limit: int = Field(gt=0, description="candidates at most")
     category: str | None = None
     export_name: str | None = None
-    selection_limits: dict[str, float | tuple[float, float]] = Field(
-        default_factory=dict, description="limits handed to selection, such as entropy_max"
+    selection_limits: dict[str, float] = Field(
+        default_factory=dict, description="limits handed to selection, such as entropy_max: no profile may be laxer"
     )
 
     @model_validator(mode="after")

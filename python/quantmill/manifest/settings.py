@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from quantmill.manifest.fields import Timeframe
 from quantmill.manifest.scanners import SYMBOL_PATTERN, Logic
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -534,6 +535,39 @@ class SelectionSettings(Record):
         if self.limits.roc_min >= self.limits.roc_max:
             raise ValueError(f"limits.roc_min {self.limits.roc_min} is not below roc_max {self.limits.roc_max}")
         return self
+
+
+SourceName = Literal["tradingview", "binance", "binance_bulk", "yahoo"]
+InterfaceName = Literal[
+    "tradingview_scanner",
+    "tradingview_socket",
+    "binance_spot",
+    "binance_usdm",
+    "binance_coinm",
+    "binance_bulk",
+    "yahoo",
+]
+
+
+class AcquisitionSettings(Record):
+    """How the data cycle of a profile meets the outside world. No part of a run: it changes no run id."""
+
+    clock: Literal["wall", "request"] = Field(
+        description="wall: now is now; request: the profile's as_of, sent with each request, for simulated venues"
+    )
+    bar_sources: Annotated[tuple[SourceName, ...], Distinct] = Field(
+        min_length=1, description="sources of bars in order of priority; the later ones corroborate and repair"
+    )
+    addresses: dict[InterfaceName, str] = Field(
+        default={}, description="base addresses that replace those of manifest/sources, by interface"
+    )
+    has_rating_history: bool = Field(
+        description="whether bars reach back 1,600 sessions, as warm ratings need, or only the look-back and a margin"
+    )
+    has_total_return: bool = Field(description="whether closes adjusted for dividends are fetched beside the prices")
+    feature_timeframes: Annotated[tuple[Timeframe, ...], Distinct] = Field(
+        description="timeframes that the vendor's features are asked for"
+    )
 
 
 class Settings(Record):
