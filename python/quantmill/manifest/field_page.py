@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from quantmill.manifest.composition import Library, load_library, resolve_scanner
+from quantmill.manifest.composition import Library, fields_of, load_library, resolve_scanner
 from quantmill.manifest.fields import FieldEntry, split_field
 from quantmill.manifest.scanners import Scanner
 
@@ -59,9 +59,14 @@ def field_uses(library: Library, scanners: list[Scanner]) -> dict[str, list[str]
     for scanner in scanners:
         for written, use in _asked(scanner):
             uses[split_field(written)[0]].add(use)
-    for name, entry in library.dictionary.fields.items():
-        uses[name] |= {"feature"} if entry.is_feature else set()
-        uses[name] |= {"metadata"} if entry.is_metadata else set()
+    # blocks that no scanner is built on name fields too
+    words = {"filters": "filter", "columns": "column", "ranks": "rank", "sort_by": "sort", "rating": "filter"}
+    for entry in library.blocks.values():
+        for key, written in fields_of(entry, library.dictionary):
+            uses[split_field(written)[0]].add(words.get(key.split(".")[0], "gate"))
+    for name, field in library.dictionary.fields.items():
+        uses[name] |= {"feature"} if field.is_feature else set()
+        uses[name] |= {"metadata"} if field.is_metadata else set()
         # a column is what is kept and not otherwise used by the scan
         if uses[name] & {"filter", "gate", "rank", "sort"}:
             uses[name] -= {"column"}
