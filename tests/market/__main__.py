@@ -15,7 +15,7 @@ from typing import Any
 
 from .faults import ALL_FAULTS
 from .listings import INDEX_NAMES, all_listings, memberships
-from .market import Market
+from .market import DEFAULT_SEED, Market
 from .venue import SCANNER_DELAY, Venue, parse_moment
 
 # With --clock or without: the end of the market is when its last session is over.
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     venue = argparse.ArgumentParser(add_help=False)
     venue.add_argument("--port", type=int, default=DEFAULT_PORT, help="HTTP port, the stream has the next; 0: any (%(default)s)")
-    venue.add_argument("--seed", type=int, default=7, help="seed of the market (%(default)s)")
+    venue.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of the market (%(default)s)")
     venue.add_argument("--clock", type=_clock, help="moment of requests without a clock (default: the market's end)")
     venue.add_argument("--fault", type=_fault, action="append", default=[], help="a fault by name or as JSON; repeatable")
     venue.add_argument("--scanner-delay", type=int, default=SCANNER_DELAY, help="seconds the scanner is late (%(default)s)")

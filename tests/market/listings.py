@@ -454,7 +454,7 @@ WBA NASDAQ staples 0.8 11.98 140 2.0 8.0 SN 2019-01-02 Walgreens Boots Alliance,
 SIVB NASDAQ finance 1.4 106.0 260 2.2 0 S 2019-01-02 SVB Financial Group
 TWTR NYSE communication 1.0 53.7 720 2.4 0 S 2019-01-02 Twitter, Inc.
 ACMR NASDAQ semis 1.5 39.5 38 3.4 0 - 2019-01-02 ACM Research, Inc.
-MVIS NASDAQ technology 1.9 0.91 2.2 4.4 0 - 2019-01-02 MicroVision, Inc.
+MVIS NASDAQ technology 1.9 9.1 2.2 4.4 0 - 2019-01-02 MicroVision, Inc.
 CMP NYSE materials 1.1 19.4 8.1 2.6 0 - 2019-01-02 Compass Minerals International, Inc.
 """
 _STOCK_ENDS = {"SIVB": date(2023, 3, 9), "TWTR": date(2022, 10, 27), "WBA": date(2025, 8, 27)}
@@ -851,7 +851,10 @@ def _forex() -> list[Listing]:
 
 PAIR_VOLATILITY = {pair: float(volatility) / 100 for pair, _, volatility in _lines(_PAIRS)}
 # A fund that is often written under another exchange: the name is known and leads to the real listing.
-ALIASES = {"AMEX:MBB": "NASDAQ:MBB", "AMEX:TLT": "NASDAQ:TLT", "NYSEARCA:SPY": "AMEX:SPY"}
+ALIASES = {
+    **{f"AMEX:{ticker}": f"NASDAQ:{ticker}" for ticker in ("BND", "IEF", "MBB", "QQQ", "SHY", "TLT")},
+    "NYSEARCA:SPY": "AMEX:SPY",
+}
 
 
 @cache

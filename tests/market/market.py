@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 DAY = 86_400
+# A market whose breadth stays between one tenth and nine tenths, so that long and short scanners find something.
+DEFAULT_SEED = 3
 # minutes of a timeframe inside a day
 INTRADAY = {"1": 1, "3": 3, "5": 5, "15": 15, "30": 30, "45": 45, "60": 60, "120": 120, "180": 180, "240": 240}
 _NAMES = ("open", "high", "low", "close", "volume")
@@ -394,7 +396,7 @@ def _is_lead(one: Listing) -> bool:
 class Market:
     """The simulated market of one seed; `symbols` restricts it to some listings, whose bars stay the same."""
 
-    def __init__(self, *, seed: int = 7, symbols: Iterable[str] | None = None) -> None:
+    def __init__(self, *, seed: int = DEFAULT_SEED, symbols: Iterable[str] | None = None) -> None:
         chosen = all_listings()
         if symbols is not None:
             wanted = set(symbols)
@@ -576,4 +578,4 @@ def _grouped(panel: Panel, bars: Bars, timeframe: str, moment: int) -> Bars:
     )
 
 
-__all__ = ["DAY", "INTRADAY", "Bars", "Live", "Market", "Panel", "epoch", "epoch_of_day"]
+__all__ = ["DAY", "DEFAULT_SEED", "INTRADAY", "Bars", "Live", "Market", "Panel", "epoch", "epoch_of_day"]
