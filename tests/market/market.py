@@ -90,7 +90,7 @@ def _inside(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Split bars of shape (n, m) into `steps` bars each: arrays of shape (n, steps, m) that add up to the bar exactly.
 
-    `index` has shape (n,): the address of the bar. The path is a Brownian bridge from open to close, kept inside the
+    `index` has shape (n,), the address of the bar, `digits` (n, m), the parts of a unit of price. The path is a Brownian bridge from open to close, kept inside the
     range, which it touches where it comes nearest.
     """
     place = index[:, None, None] * 64 + np.arange(steps)[None, :, None]
@@ -109,7 +109,7 @@ def _inside(
     sink = uniform(names[None, None, :], place * 4 + 2) * scale * 0.7
     highs = np.minimum(np.maximum(starts, ends) + reach, top)
     lows = np.maximum(np.minimum(starts, ends) - sink, bottom)
-    unit = digits[None, None, :]
+    unit = digits[:, None, :]
     out = [np.round(np.exp(x) * unit) / unit for x in (starts, highs, lows, ends)]
     out[0][:, 0, :], out[3][:, -1, :] = o, c
     np.clip(out[1], low[:, None, :], h[:, None, :], out=out[1])
@@ -254,15 +254,15 @@ class Panel:
             chosen = rows[lengths == length]
             steps = int(length) // self.step_minutes
             pick = np.ix_(chosen, at)
-            # inside a day the tick of the day's own price holds
-            unit = digits if self.name != "america" else digits * self.ratio[pick].max(axis=0)
+            # inside a day the tick of the price that was seen on it holds
+            unit = digits[None, :] * self.ratio[pick]
             day = (getattr(self, name)[pick] for name in _NAMES)
             hours = _inside(*day, keys, self.days[chosen] * 64, steps, unit)
             opened = self.opens[chosen][:, None] + np.arange(steps)[None, :] * self.step_minutes * 60
             if minutes:
                 flat = [x.reshape(-1, len(at)) for x in hours]
                 address = (self.days[chosen][:, None] * 64 + 1 + np.arange(steps)[None, :]).reshape(-1)
-                fine = _inside(*flat, keys, address, self.step_minutes, unit)
+                fine = _inside(*flat, keys, address, self.step_minutes, np.repeat(unit, steps, axis=0))
                 opened = (opened.reshape(-1)[:, None] + np.arange(self.step_minutes)[None, :] * 60).reshape(-1)
                 values = [x.reshape(-1, len(at)) for x in fine]
                 row = np.repeat(chosen, steps * self.step_minutes)
@@ -291,7 +291,7 @@ class Panel:
     def _running_hour(self, place: int, hours: dict[str, Array], at: Integers, moment: int) -> dict[str, Array]:
         row = int(hours["row"][place])
         step = int((hours["opened"][place] - self.opens[row]) // (self.step_minutes * 60))
-        unit = self.pricescale[at] * (self.ratio[row, at] if self.name == "america" else 1.0)
+        unit = (self.pricescale[at] * self.ratio[row, at])[None, :]
         bar = [hours[name][place][None, :] for name in _NAMES]
         address = np.array([self.days[row] * 64 + 1 + step])
         o, h, low, c, v = (x[0] for x in _inside(*bar, self.keys[at], address, self.step_minutes, unit))
