@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import requests
@@ -48,12 +50,14 @@ class Listener:
     """A client of the bar stream: sends messages, answers heartbeats, keeps what it received."""
 
     def __init__(self, venue: Venue, *, clock: str = CLOCK, does_echo: bool = True) -> None:
-        self.socket = connect(
+        self._stack = ExitStack()
+        line = connect(
             f"{venue.ws_url}/socket.io/websocket?from=chart%2F&type=chart",
             origin="https://www.tradingview.com",  # type: ignore[arg-type]
             additional_headers={CLOCK_HEADER: clock},
             compression=None,
         )
+        self.socket = self._stack.enter_context(line)
         self.does_echo = does_echo
         self.beats: list[str] = []
         self.received: list[dict[str, Any]] = []
@@ -63,17 +67,21 @@ class Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._stack.close()
 
     def send(self, function: str, *parts: Any) -> None:
         self.socket.send(frame(json.dumps({"m": function, "p": list(parts)})))
 
     def listen(self, *until: str, seconds: float = 2.0) -> list[dict[str, Any]]:
-        """Return the messages up to the first of a function named, or up to silence, or the end of the line."""
+        """Return the messages up to the first of a function named, or the end of the line.
+
+        Or up to silence: `seconds` with nothing but heartbeats.
+        """
         found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + seconds
         while True:
             try:
-                message = self.socket.recv(timeout=seconds)
+                message = self.socket.recv(timeout=max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 return found
             except ConnectionClosed:
@@ -83,12 +91,18 @@ class Listener:
                 if payload.startswith("~h~"):
                     self.beats.append(payload)
                     if self.does_echo:
-                        self.socket.send(frame(payload))
+                        self._echo(payload)
                     continue
                 found.append(json.loads(payload))
-            self.received += found
+                self.received.append(found[-1])
+                deadline = time.monotonic() + seconds
             if any(one.get("m") in until for one in found):
                 return found
+
+    def _echo(self, payload: str) -> None:
+        with suppress(ConnectionClosed):
+            # a line that broke is noticed by the next message
+            self.socket.send(frame(payload))
 
     def series(
         self, symbol: str, timeframe: str = "1D", count: int = 10, *, number: int = 1, adjustment: str = "splits"

@@ -334,7 +334,11 @@ class Snapshot:
         if kind == "Woodie":
             middle = (high + low + 2 * now) / 4
         if kind == "Demark":
-            x = np.where(close < opened, high + 2 * low + close, np.where(close > opened, 2 * high + low + close, high + low + 2 * close))
+            x = np.where(
+                close < opened,
+                high + 2 * low + close,
+                np.where(close > opened, 2 * high + low + close, high + low + 2 * close),
+            )
             middle = x / 4
             value = middle if not size else x / 2 - (low if sign > 0 else high) if size == 1 else middle * np.nan
         elif not size:
@@ -378,7 +382,9 @@ class Snapshots:
         place = (name, moment, delay)
         if place not in self._kept:
             panel = self.market.panels[name]
-            self._kept[place] = Snapshot(self.market, panel, self._histories[name], min(moment, self.market.end) - delay, delay)
+            self._kept[place] = Snapshot(
+                self.market, panel, self._histories[name], min(moment, self.market.end) - delay, delay
+            )
             while len(self._kept) > self.keep:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(place)
@@ -394,4 +400,13 @@ def day_text(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).date().isoformat()
 
 
-__all__: Sequence[str] = ("Field", "Snapshot", "Snapshots", "UnknownField", "known_fields", "parse_field", "DAY", "epoch_of_day")
+__all__: Sequence[str] = (
+    "Field",
+    "Snapshot",
+    "Snapshots",
+    "UnknownField",
+    "known_fields",
+    "parse_field",
+    "DAY",
+    "epoch_of_day",
+)

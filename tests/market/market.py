@@ -208,7 +208,9 @@ class Panel:
     def is_listed(self, moment: int) -> NDArray[np.bool_]:
         """Return which listings had begun and not yet ended."""
         row = self.row_at(moment)
-        ended = np.where(self.last < len(self.closes) - 1, self.closes[np.minimum(self.last, len(self.closes) - 1)], 2**62)
+        ended = np.where(
+            self.last < len(self.closes) - 1, self.closes[np.minimum(self.last, len(self.closes) - 1)], 2**62
+        )
         return (self.first <= row) & (moment < ended)
 
     def scale_at(self, moment: int) -> Array:
@@ -306,9 +308,7 @@ class Panel:
             "volume": v[:gone].sum(axis=0)[None, :],
         }
 
-    def intraday(
-        self, timeframe: str, moment: int, count: int, *, columns: Integers | None = None
-    ) -> dict[str, Array]:
+    def intraday(self, timeframe: str, moment: int, count: int, *, columns: Integers | None = None) -> dict[str, Array]:
         """Return the last `count` bars of a timeframe inside the day, over columns, the running one included.
 
         Bars are counted from the opening of the session: four-hour bars of a US session are two, the second short.
@@ -446,7 +446,9 @@ class Market:
     def memberships(self) -> tuple[Membership, ...]:
         return tuple(one for one in memberships() if one.symbol in self.listings)
 
-    def bars(self, symbol: str, timeframe: str, moment: int, *, adjust: str = "splits", knows_all: bool = False) -> Bars:
+    def bars(
+        self, symbol: str, timeframe: str, moment: int, *, adjust: str = "splits", knows_all: bool = False
+    ) -> Bars:
         """Return every bar of a listing up to the moment: 1D, 1W, 1M, or minutes ("240") as far as a vendor keeps them.
 
         `adjust` is none, splits or dividends (splits and dividends). Only actions up to the moment count, and splits
@@ -495,7 +497,9 @@ class Market:
     def _adjusted(self, panel: Panel, at: int, bars: Bars, moment: int, adjust: str, *, knows_all: bool) -> Bars:
         one = panel.listings[at]
         today = _day_of(moment)
-        days = np.array([_day_of(int(second)) for second in bars.opened]) if one.splits or adjust == "dividends" else None
+        days = (
+            np.array([_day_of(int(second)) for second in bars.opened]) if one.splits or adjust == "dividends" else None
+        )
         factor = np.ones(len(bars))
         for split in one.splits:
             day = day_number(split.day)

@@ -278,7 +278,11 @@ class Paths:
         return next(one.path for one in all_listings() if one.market == "america" and one.name == ticker)
 
     def _pair(self, name: str, pair: str) -> Array:
-        crosses = {"EURGBP": ("EURUSD", "GBPUSD", -1), "EURJPY": ("EURUSD", "USDJPY", 1), "GBPJPY": ("GBPUSD", "USDJPY", 1)}
+        crosses = {
+            "EURGBP": ("EURUSD", "GBPUSD", -1),
+            "EURJPY": ("EURUSD", "USDJPY", 1),
+            "GBPJPY": ("GBPUSD", "USDJPY", 1),
+        }
         if pair in crosses:
             first, second, sign = crosses[pair]
             self._volatility[name] = PAIR_VOLATILITY[pair]

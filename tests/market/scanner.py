@@ -80,7 +80,9 @@ def parse_scan(body: bytes) -> Scan:
     columns = raw.get("columns", ["name", "close"])
     _require(isinstance(columns, list) and all(isinstance(x, str) for x in columns), "columns: list of text expected")
     filters = raw.get("filter") or []
-    _require(isinstance(filters, list) and all(isinstance(x, dict) for x in filters), "filter: list of objects expected")
+    _require(
+        isinstance(filters, list) and all(isinstance(x, dict) for x in filters), "filter: list of objects expected"
+    )
     sort = raw.get("sort") or {}
     _require(isinstance(sort, dict) and sort.get("sortOrder", "asc") in ("asc", "desc"), "sort: asc or desc expected")
     bounds = raw.get("range")

@@ -60,9 +60,13 @@ def test_bars_of_every_resolution_add_up_to_the_day(small_market: Market, symbol
 def test_a_running_bar_is_a_prefix_of_the_whole_one(small_market: Market) -> None:
     start = epoch(datetime(2026, 1, 28, tzinfo=UTC))
     seen = [small_market.bars("BINANCE:ETHUSDT", "1D", start + minute * 60)[-1:] for minute in (1, 10, 61, 700, 1440)]
-    opened, highs, lows, volumes = zip(*((b.opened[-1], b.high[-1], b.low[-1], b.volume[-1]) for b in seen), strict=True)
+    opened, highs, lows, volumes = zip(
+        *((b.opened[-1], b.high[-1], b.low[-1], b.volume[-1]) for b in seen), strict=True
+    )
     assert set(opened) == {start}
-    assert list(highs) == sorted(highs) and list(lows) == sorted(lows, reverse=True) and list(volumes) == sorted(volumes)
+    assert (
+        list(highs) == sorted(highs) and list(lows) == sorted(lows, reverse=True) and list(volumes) == sorted(volumes)
+    )
     assert [bool(bar.is_complete[-1]) for bar in seen] == [False, False, False, False, True]
     assert volumes[0] < 0.01 * volumes[-1]
 
@@ -86,7 +90,17 @@ def test_what_is_said_at_a_moment_depends_on_nothing_that_came_later(small_marke
         for timeframe in ("1D", "1W", "240", "5"):
             one, two = (m.bars(symbol, timeframe, moment, adjust="dividends") for m in (small_market, blind))
             assert np.array_equal(one.close, two.close), (symbol, timeframe)
-    columns = ("close", "Recommend.All", "ADX|1W", "RSI|240", "Perf.3M", "EMA200|1M", "beta_1_year", "Value.Traded", "ATR[1]")
+    columns = (
+        "close",
+        "Recommend.All",
+        "ADX|1W",
+        "RSI|240",
+        "Perf.3M",
+        "EMA200|1M",
+        "beta_1_year",
+        "Value.Traded",
+        "ATR[1]",
+    )
     for name in ("crypto", "america", "forex"):
         seen = [Snapshot(m, m.panels[name], Histories(m.panels[name]), moment, 0) for m in (small_market, blind)]
         assert seen[0].symbols == seen[1].symbols
@@ -121,7 +135,13 @@ def test_sessions_are_those_of_the_exchanges(small_market: Market) -> None:
     assert datetime(2025, 1, 15, 14, 30, tzinfo=UTC) in opened and datetime(2025, 7, 15, 13, 30, tzinfo=UTC) in opened
     pair = small_market.bars("FX_IDC:EURUSD", "1D", NOW)
     moments = [datetime.fromtimestamp(int(second), UTC) for second in pair.opened]
-    assert {moment.hour for moment in moments} == {21, 22} and {moment.weekday() for moment in moments} == {6, 0, 1, 2, 3}
+    assert {moment.hour for moment in moments} == {21, 22} and {moment.weekday() for moment in moments} == {
+        6,
+        0,
+        1,
+        2,
+        3,
+    }
 
 
 def test_splits_are_seen_from_their_day_on(small_market: Market) -> None:
@@ -205,7 +225,17 @@ def test_every_floor_cuts_and_every_kind_is_there(whole_market: Market) -> None:
     counts = [int((turnover[spot] > floor).sum()) for floor in (0, 1e6, 2e6, 5e6, 1e7, 5e7)]
     assert counts == sorted(counts, reverse=True) and len(set(counts)) == len(counts) and counts[-1] > 10
     names = {one.name for one in panel.listings}
-    traps = {"TUSDUSDT", "TUSDT", "1INCHUSDT", "0GUSDT", "C98USDT", "SIGNUSDT", "PLUMEUSDT", "PAXGUSDT", "1000PEPEUSDT.P"}
+    traps = {
+        "TUSDUSDT",
+        "TUSDT",
+        "1INCHUSDT",
+        "0GUSDT",
+        "C98USDT",
+        "SIGNUSDT",
+        "PLUMEUSDT",
+        "PAXGUSDT",
+        "1000PEPEUSDT.P",
+    }
     assert traps | {"BTCUPUSDT", "BTCDOWNUSDT", "JUPUSDT", "RLUSDUSDT", "AEURUSDT", "BTCUSD.P", "XUSDUSDT"} <= names
 
 

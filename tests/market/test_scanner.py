@@ -146,7 +146,10 @@ def test_exact_tickers_are_looked_up_in_their_order(venue: Venue) -> None:
         "NYSE:BRK.B",
     }
     inside = {"symbolset": ["SYML:SP;SPX"]}
-    assert set(rows(scan(venue, "america", symbols=inside, clock="2024-08-15T00:10:00Z"))) == {"NASDAQ:NVDA", "NYSE:BRK.B"}
+    assert set(rows(scan(venue, "america", symbols=inside, clock="2024-08-15T00:10:00Z"))) == {
+        "NASDAQ:NVDA",
+        "NYSE:BRK.B",
+    }
 
 
 def test_an_unknown_column_is_named(venue: Venue) -> None:
@@ -198,7 +201,10 @@ def test_one_symbol_is_a_flat_object(venue: Venue) -> None:
     assert get(venue, "/symbol", symbol="AMEX:NOPE", fields="name").status_code == 404
     assert get(venue, "/symbol", symbol="AMEX:NOPE", fields="name", no_404="true").json() == {}
     # a fund under another exchange's name leads to the real listing
-    assert get(venue, "/symbol", symbol="AMEX:TLT", fields="name,exchange").json() == {"name": "TLT", "exchange": "NASDAQ"}
+    assert get(venue, "/symbol", symbol="AMEX:TLT", fields="name,exchange").json() == {
+        "name": "TLT",
+        "exchange": "NASDAQ",
+    }
 
 
 def test_what_is_listed_is_what_traded_at_the_moment(venue: Venue) -> None:
@@ -266,7 +272,17 @@ def test_every_field_answers_in_every_market(venue: Venue) -> None:
 
 
 def test_bounds_of_indicators_hold(venue: Venue) -> None:
-    columns = ["Recommend.All", "Recommend.MA|1W", "Recommend.Other|240", "RSI", "ADX", "Stoch.K", "UO", "W.R", "Volatility.D"]
+    columns = [
+        "Recommend.All",
+        "Recommend.MA|1W",
+        "Recommend.Other|240",
+        "RSI",
+        "ADX",
+        "Stoch.K",
+        "UO",
+        "W.R",
+        "Volatility.D",
+    ]
     found = [row for market in ("crypto", "america") for row in rows(scan(venue, market, columns=columns)).values()]
     limits = [(-1, 1)] * 3 + [(0, 100)] * 4 + [(-100, 0), (0, 1000)]
     for at, (low, high) in enumerate(limits):

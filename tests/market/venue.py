@@ -1,7 +1,7 @@
 """The simulated venue: the market on loopback over the real protocols, as of any moment, with faults on request.
 
-    with Venue(Market(), port=0) as venue:
-        requests.post(f"{venue.http_url}/crypto/scan", json=..., headers={"X-Market-Clock": "2025-03-01T00:10:00Z"})
+with Venue(Market(), port=0) as venue:
+    requests.post(f"{venue.http_url}/crypto/scan", json=..., headers={"X-Market-Clock": "2025-03-01T00:10:00Z"})
 """
 
 from __future__ import annotations
@@ -226,7 +226,9 @@ class Venue:
         """Answer a request; None where the connection is to be dropped, with the wire's faults it met."""
         if request.path.startswith("/control/"):
             return self._control(request), []
-        source = next((name for prefix, name in _PARTS.items() if request.path.startswith(prefix)), "tradingview_scanner")
+        source = next(
+            (name for prefix, name in _PARTS.items() if request.path.startswith(prefix)), "tradingview_scanner"
+        )
         try:
             scan = scanner.parse_scan(request.body) if request.path.endswith("/scan") else None
         except scanner.ScanError:
@@ -351,7 +353,9 @@ class Venue:
                 return as_json(entries)
             if what == "health":
                 listed = len(self.market.listings)
-                return as_json({"status": "ok", "listings": listed, "clock": self.clock.isoformat(), "ws_url": self.ws_url})
+                return as_json(
+                    {"status": "ok", "listings": listed, "clock": self.clock.isoformat(), "ws_url": self.ws_url}
+                )
         except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             return as_json({"error": str(wrong)}, 400)
         return as_json({"error": "there are /control/faults, /control/clock, /control/log, /control/health"}, 404)
