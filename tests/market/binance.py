@@ -105,7 +105,7 @@ class Binance:
             return as_json({"code": -1121, "msg": "Invalid symbol."}, 400)
         return one
 
-    def _integer(self, request: Request, name: str) -> int | None | Reply:
+    def _integer(self, request: Request, name: str) -> int | Reply | None:
         text = request.query.get(name)
         if text is None:
             return None
@@ -345,7 +345,10 @@ class Binance:
 
 
 def archive_of(one: Listing, rows_of: Callable[..., list[list[Any]]], tape: Tape, name: str, first: date) -> bytes:
-    """Return the bytes of an archive. Spot times are microseconds from 2025 on; futures of every other month have a header."""
+    """Return the bytes of an archive.
+
+    Spot times are microseconds from 2025 on; futures of every other month have a header.
+    """
     unit = 1_000_000 if one.type == "spot" and first.year >= 2025 else 1000
     lines = [",".join(str(value) for value in row) for row in rows_of(one, tape, unit=unit)]
     if one.type != "spot" and first.month % 2 == 0:

@@ -9,10 +9,11 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import requests
-from market import CLOCK_HEADER, Venue
-from market.stream import frame, unframe
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from market import CLOCK_HEADER, Venue
+from market.stream import frame, unframe
 
 CLOCK = "2026-01-29T00:10:00Z"
 COLUMNS = ("name", "close", "Value.Traded", "Recommend.All")

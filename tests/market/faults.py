@@ -1,8 +1,8 @@
 """Faults on request: what the venue does wrong, for whom, how often and when.
 
-A fault of the wire (a 429, a dropped connection, foreign packets) is taken by a request; a fault of the data changes what
-bars say. `count` heals it after so many requests; `since` and `until` bound the moments (clock of the request) at which it
-holds; `sources` bounds where, so that another source can be clean.
+A fault of the wire (a 429, a dropped connection, foreign packets) is taken by a request; a fault of the data changes
+what bars say. `count` heals it after so many requests; `since` and `until` bound the moments (clock of the request)
+at which it holds; `sources` bounds where, so that another source can be clean.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ DATA_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 ALL_FAULTS = {**HTTP_FAULTS, **SCAN_FAULTS, **SOCKET_FAULTS, **BULK_FAULTS, **DATA_FAULTS}
 
-# The incident of 2026-01-01: the close of the day as a multiple of the close before. ADA took the level of another coin.
+# The incident of 2026-01-01: the move of the day's close. ADA took the level of another coin.
 NAMED_MOVES = {
     "BINANCE:ADAUSDT": None,
     "BINANCE:BNBUSDT": 1072.77,
@@ -121,7 +121,7 @@ CONTAMINATED = (*NAMED_MOVES, *(f"BINANCE:{name}USDT" for name in _OTHERS))
 
 @dataclass
 class Fault:
-    """One fault. `symbols` and `sources` None: all; `count` None: until it is taken away; `skip` requests are spared."""
+    """One fault. `symbols`, `sources` None: all; `count` None: until it is taken away; `skip` requests are spared."""
 
     number: int
     name: str
@@ -281,7 +281,7 @@ def _with(bars: Bars, **values: np.ndarray) -> Bars:
 
 
 def _places(bars: Bars, first: date | None, last: date | None) -> np.ndarray:
-    """Return the places of the bars whose session lies between two days; bars that open in the evening are of the next."""
+    """Return the places of the bars of the sessions between two days; what opens in the evening is of the next."""
     day = (bars.opened + 4 * 3600) // DAY if len(bars) and (bars.opened[0] % DAY) >= 20 * 3600 else bars.opened // DAY
     kept = np.ones(len(bars), dtype=bool)
     if first is not None:

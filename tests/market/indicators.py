@@ -200,7 +200,7 @@ class Rolling(Node):
 
 
 class Smooth(Node):
-    """x̄_t = x̄_{t-1} + α (x_t − x̄_{t-1}), starting from the mean of the first `count` values; missing values are skipped."""
+    """x̄_t = x̄_{t-1} + α (x_t − x̄_{t-1}), from the mean of the first `count` values on; missing values are skipped."""
 
     def __init__(self, of: Node, count: int, alpha: float) -> None:
         self.name, self.of, self.count, self.alpha = f"smooth{count}/{alpha:.6f}({of.name})", of, count, alpha

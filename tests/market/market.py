@@ -1,8 +1,9 @@
 """The simulated market: every bar of every listing over seven years, at every resolution, as of any moment.
 
 Daily bars are made once from the price paths; what happens inside a session is made when it is asked for, from random
-numbers by address, so that minutes add up to hours and hours to the day, and a running bar is a prefix of the whole one.
-Prices are kept as if all splits had always been in force ("end units"); what was seen at a moment is scaled back.
+numbers by address, so that minutes add up to hours and hours to the day, and a running bar is a prefix of the whole
+one. Prices are kept as if all splits had always been in force ("end units"); what was seen at a moment is scaled
+back.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def _inside(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Split bars of shape (n, m) into `steps` bars each: arrays of shape (n, steps, m) that add up to the bar exactly.
 
-    `index` has shape (n,), the address of the bar, `digits` (n, m), the parts of a unit of price. The path is a Brownian bridge from open to close, kept inside the
-    range, which it touches where it comes nearest.
+    `index` has shape (n,), the address of the bar, `digits` (n, m), the parts of a unit of price. The path is a
+    Brownian bridge from open to close, kept inside the range, which it touches where it comes nearest.
     """
     place = index[:, None, None] * 64 + np.arange(steps)[None, :, None]
     names = keys.astype(np.uint64)
@@ -245,8 +246,8 @@ class Panel:
     ) -> dict[str, Array]:
         """Return the bars inside the sessions `rows` by time: hours (half hours of US sessions), or minutes.
 
-        Arrays have shape (bars,) for `opened` (epoch seconds) and `row`, (bars, columns) for the rest. With `moment` only
-        what had been traded by then is given: the running hour is made of its minutes.
+        Arrays have shape (bars,) for `opened` (epoch seconds) and `row`, (bars, columns) for the rest. With `moment`
+        only what had been traded by then is given: the running hour is made of its minutes.
         """
         at = np.arange(len(self.symbols)) if columns is None else columns
         keys, digits = self.keys[at], self.pricescale[at]
@@ -538,7 +539,7 @@ class Market:
         return found
 
     def funding(self, symbol: str, moment: int) -> tuple[Integers, Array]:
-        """Return times (epoch seconds, every eight hours) and rates (fractions) of a perpetual's funding up to the moment."""
+        """Return times (epoch seconds, every eight hours) and rates (fractions) of a perpetual's funding."""
         panel = self.panel_of(symbol)
         at = panel.column[symbol]
         row = min(panel.row_at(moment), int(panel.last[at]))

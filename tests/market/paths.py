@@ -1,7 +1,7 @@
 """Price paths: the log level of every asset on every calendar day, from factors with regimes, sectors and fat tails.
 
-A path is a function of the seed and its name alone. Day 0 is `FIRST_DAY`; assets that trade on sessions have a return of
-zero on the other days. Two windows are flash crashes.
+A path is a function of the seed and its name alone. Day 0 is `FIRST_DAY`; assets that trade on sessions have a return
+of zero on the other days. Two windows are flash crashes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The scanner's interface: the body of a scan taken apart, filtered, sorted and cut, and its errors.
 
-Rows where a filter's field has no value do not pass, whatever the operation (but `empty` and `has_none_of`). Rows without
-a value in the sorting field come last; equal values stand in order of symbol.
+Rows where a filter's field has no value do not pass, whatever the operation (but `empty` and `has_none_of`). Rows
+without a value in the sorting field come last; equal values stand in order of symbol.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def parse_scan(body: bytes) -> Scan:
         stop=bounds[1] if bounds else None,
         tickers=tuple(tickers),
         types=tuple(types),
-        indices=tuple([*sets, *groups]),
+        indices=(*sets, *groups),
         markets=tuple(raw.get("markets") or ()),
     )
 

@@ -1,4 +1,4 @@
-"""The bar stream: `~m~<length>~m~<payload>` frames over a WebSocket, chart and quote sessions, series and heartbeats."""
+"""The bar stream: `~m~<length>~m~<payload>` frames over a WebSocket, sessions, series, heartbeats."""
 
 from __future__ import annotations
 

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from market import Market, Venue
+from market.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,33 +36,33 @@ def test_a_command_runs_beside_the_venue_and_gives_its_exit_code() -> None:
     assert done.returncode == 4 and float(done.stdout) == 526.06, done.stderr
 
 
-def test_faults_are_asked_for_and_healed_from_outside(venue: Venue) -> None:
-    port = venue.http_url.rpartition(":")[2]
-    asked = run(
-        "fault", "stale", "--port", port, "--symbol", "BINANCE:BTCUSDT", "--count", "2", "--set", "last=2026-01-16"
-    )
-    assert asked.returncode == 0 and '"last":"2026-01-16"' in asked.stdout, asked.stderr
+def test_faults_are_asked_for_and_healed_from_outside(venue: Venue, capsys: pytest.CaptureFixture[str]) -> None:
+    port = ("--port", venue.http_url.rpartition(":")[2])
+    scope = ("--symbol", "BINANCE:BTCUSDT", "--count", "2", "--set", "last=2026-01-16")
+    assert main(["fault", "stale", *port, *scope]) == 0 and '"last":"2026-01-16"' in capsys.readouterr().out
     assert [one["name"] for one in venue.faults.described()] == ["stale"]
-    assert run("fault", "--port", port).stdout.count("stale") == 1
-    assert run("fault", "--port", port, "--heal").returncode == 0 and venue.faults.described() == []
-    assert run("fault", "nothing", "--port", port).returncode == 2
+    assert main(["fault", *port]) == 0 and capsys.readouterr().out.count("stale") == 1
+    assert main(["fault", *port, "--heal"]) == 0 and venue.faults.described() == []
+    assert main(["fault", "nothing", *port]) == 2
 
 
-def test_a_closed_venue_is_named() -> None:
-    done = run("fault", "--port", "9")
-    assert done.returncode == 5 and "tests.market serve" in done.stderr
+def test_a_closed_venue_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fault", "--port", "9"]) == 5 and "tests.market serve" in capsys.readouterr().err
 
 
-def test_indices_and_faults_are_listed() -> None:
-    lines = run("indices", "dw30").stdout.splitlines()
+def test_indices_and_faults_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["indices", "dw30"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "symbol,index,valid_from,valid_to" and len(lines) > 20
     assert "NASDAQ:INTC,dw30,2019-01-02,2024-11-08" in lines
-    assert "contamination" in run("list").stdout
+    assert main(["list"]) == 0 and "contamination" in capsys.readouterr().out
 
 
-def test_wrong_arguments_are_refused() -> None:
-    assert run("serve", "--clock", "yesterday").returncode == 2
-    assert run("serve", "--fault", "nothing").returncode == 2
+@pytest.mark.parametrize("arguments", [["--clock", "yesterday"], ["--fault", "nothing"]])
+def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["serve", *arguments])
+    assert refused.value.code == 2 and arguments[1] in capsys.readouterr().err
 
 
 def test_two_venues_do_not_share_a_port() -> None:

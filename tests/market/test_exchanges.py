@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+
 from market import Venue
 from market.clients import get
 from market.market import DAY, epoch, epoch_of_day

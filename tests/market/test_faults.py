@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import requests
+from websockets.exceptions import InvalidStatus
+
 from market import ALL_FAULTS, CONTAMINATED, Venue
 from market.clients import CLOCK, Listener, bars, get, rows, scan, values
 from market.faults import ADA_DONOR, DATA_FAULTS, HTTP_FAULTS, NAMED_MOVES, SCAN_FAULTS, SOCKET_FAULTS, make_fault
 from market.market import DAY, epoch_of_day
-from websockets.exceptions import InvalidStatus
 
 BTC, ETH, ADA = "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:ADAUSDT"
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
+
 from market import Market
 from market.faults import NAMED_MOVES
 from market.fields import Histories, Snapshot
@@ -267,16 +268,18 @@ def test_indicators_agree_with_a_second_library(small_market: Market) -> None:
     panel = small_market.panels["crypto"]
     at = panel.column["BINANCE:BTCUSDT"]
     frame = _frame(panel)
-    o, h, low, c, v = (getattr(panel, name)[:, at].copy() for name in INPUTS)
+    h, low, c = (getattr(panel, name)[:, at].copy() for name in ("high", "low", "close"))
     slow_k, slow_d = talib.STOCH(h, low, c, 14, 3, 0, 3, 0)
     macd, signal, _ = talib.MACD(c, 12, 26, 9)
-    upper, middle, lower = talib.BBANDS(c, 20, 2, 2)
+    upper, _, lower = talib.BBANDS(c, 20, 2, 2)
     second = {
         "RSI": talib.RSI(c, 14), "ATR": talib.ATR(h, low, c, 14), "ADX": talib.ADX(h, low, c, 14),
-        "ADX+DI": talib.PLUS_DI(h, low, c, 14), "ADX-DI": talib.MINUS_DI(h, low, c, 14), "CCI20": talib.CCI(h, low, c, 20),
+        "ADX+DI": talib.PLUS_DI(h, low, c, 14), "ADX-DI": talib.MINUS_DI(h, low, c, 14),
+        "CCI20": talib.CCI(h, low, c, 20),
         "W.R": talib.WILLR(h, low, c, 14), "UO": talib.ULTOSC(h, low, c, 7, 14, 28), "Mom": talib.MOM(c, 10),
         "ROC": talib.ROC(c, 9), "EMA20": talib.EMA(c, 20), "EMA200": talib.EMA(c, 200), "SMA100": talib.SMA(c, 100),
-        "Stoch.K": slow_k, "Stoch.D": slow_d, "MACD.macd": macd, "MACD.signal": signal, "BB.upper": upper, "BB.lower": lower,
+        "Stoch.K": slow_k, "Stoch.D": slow_d, "MACD.macd": macd, "MACD.signal": signal,
+        "BB.upper": upper, "BB.lower": lower,
     }  # fmt: skip
     for name, values in second.items():
         mine = nodes()[name].full(frame)[:, at]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from market import CLOCK_HEADER, Venue
 from market.clients import CLOCK, COLUMNS, get, rows, scan
 from market.fields import known_fields, parse_field
@@ -51,7 +52,7 @@ def test_a_range_is_half_open_and_pages_join(venue: Venue) -> None:
     sort = {"sortBy": "Value.Traded", "sortOrder": "desc"}
     whole = list(rows(scan(venue, sort=sort)))
     parts = [list(rows(scan(venue, sort=sort, range=[start, start + 10]))) for start in range(0, 60, 10)]
-    assert [len(part) for part in parts[:3]] == [10, 10, 10] and sum(parts, []) == whole
+    assert [len(part) for part in parts[:3]] == [10, 10, 10] and [symbol for part in parts for symbol in part] == whole
     assert rows(scan(venue, range=[1000, 1010])) == {}
     assert scan(venue, range=[1000, 1010]).json()["totalCount"] == len(whole)
 
@@ -87,7 +88,7 @@ def _holds(operation: str, left: float, right: float | list[float]) -> bool:
     }[operation]()  # fmt: skip
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS[:8]] + ["above", "below"])
+@pytest.mark.parametrize("operation", [*OPERATIONS[:8], "above", "below"])
 def test_numbers_compare(venue: Venue, operation: str) -> None:
     every = {s: row[0] for s, row in rows(scan(venue, columns=["ADX"])).items()}
     middle = sorted(value for value in every.values() if value is not None)[len(every) // 3]
@@ -167,7 +168,8 @@ def test_an_unknown_column_is_named(venue: Venue) -> None:
 @pytest.mark.parametrize(
     "body",
     ["", "{", "[]", '{"columns": 3}', '{"filter": {"a": 1}}', '{"range": [0]}', '{"range": [0, -5]}',
-     '{"sort": {"sortBy": "name", "sortOrder": "up"}}', '{"filter": [{"left": "ADX", "operation": "near", "right": 1}]}',
+     '{"sort": {"sortBy": "name", "sortOrder": "up"}}',
+     '{"filter": [{"left": "ADX", "operation": "near", "right": 1}]}',
      '{"filter": [{"left": "ADX", "operation": "greater", "right": null}]}', '{"symbols": {"tickers": "AMEX:SPY"}}'],
 )  # fmt: skip
 def test_a_malformed_body_is_refused(venue: Venue, body: str) -> None:
@@ -266,7 +268,8 @@ def test_every_field_answers_in_every_market(venue: Venue) -> None:
     filled = dict(zip(columns, rows(scan(venue, "america", columns=columns))["AMEX:GLD"], strict=True))
     empty = {name for name, value in filled.items() if value is None}
     assert empty <= {
-        "base_currency", "base_currency_id", "dividend_yield_recent", "market_cap_calc", "market_cap_basic", "expiration",
+        "base_currency", "base_currency_id", "dividend_yield_recent", "market_cap_calc", "market_cap_basic",
+        "expiration",
         "root", "Pivot.M.Demark.R2", "Pivot.M.Demark.R3", "Pivot.M.Demark.S2", "Pivot.M.Demark.S3",
     }  # fmt: skip
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
 from market import CLOCK_HEADER, Venue
 from market.clients import CLOCK, Listener, bars, values
 from market.market import epoch
 from market.stream import frame, session_names, unframe
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 NOW = epoch(datetime(2026, 1, 29, 0, 10, tzinfo=UTC))
 

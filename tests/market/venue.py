@@ -28,8 +28,8 @@ from websockets.http11 import Response
 
 from . import scanner
 from .binance import Binance
-from .faults import BULK_FAULTS, DATA_FAULTS, HTTP_FAULTS, SCAN_FAULTS, SOCKET_FAULTS, Damage, Fault, Faults
-from .fields import Snapshots, UnknownField, parse_field
+from .faults import HTTP_FAULTS, SCAN_FAULTS, Damage, Fault, Faults
+from .fields import Snapshots
 from .listings import ALIASES
 from .market import Market, epoch
 from .replies import Reply, Request, as_json
@@ -76,7 +76,8 @@ class Venue:
     """A market on two ports of loopback: HTTP at `port`, the bar stream at `port + 1`; port 0 takes any two.
 
     `clock` is the moment at which a request without a clock of its own is answered (default: the market's end).
-    `scanner_delay` are the seconds by which the scanner is late; `heartbeat_seconds` and `bars_per_frame` are the stream's.
+    `scanner_delay` are the seconds by which the scanner is late; `heartbeat_seconds` and `bars_per_frame` belong to the
+    stream.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class Venue:
     # -- faults and log
 
     def fault(self, name: str, **given: Any) -> Fault:
-        """Ask for a fault by name: `symbols`, `sources`, `count`, `skip`, `since`, `until`, and the fault's own options."""
+        """Ask for a fault by name, with scope (`symbols`, `sources`, `count`, `skip`, `since`, `until`) and options."""
         return self.faults.add(name, **given)
 
     def heal(self, name: str | None = None) -> int:
@@ -534,9 +535,3 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             # the client was quicker
             return
-
-
-__all__ = [
-    "BULK_FAULTS", "CLOCK_HEADER", "DATA_FAULTS", "HTTP_FAULTS", "SCAN_FAULTS", "SOCKET_FAULTS", "LogEntry", "UnknownField",
-    "Venue", "parse_field", "parse_moment",
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """The chart interface of the finance portal: daily, weekly and monthly bars, adjusted closes, dividends and splits.
 
-Closes are adjusted for splits, also for those that no other source announced; `adjclose` for dividends as well. Volume of
-currency pairs is 0. A client without a browser's User-Agent is turned away with 429.
+Closes are adjusted for splits, also for those that no other source announced; `adjclose` for dividends as well.
+Volume of currency pairs is 0. A client without a browser's User-Agent is turned away with 429.
 """
 
 from __future__ import annotations
