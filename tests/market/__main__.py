@@ -83,6 +83,7 @@ def _open(options: argparse.Namespace) -> Venue:
     )
     for given in options.fault:
         venue.fault(**given)
+    venue.warm()
     return venue.start()
 
 

@@ -58,9 +58,10 @@ def test_bars_of_every_resolution_add_up_to_the_day(small_market: Market, symbol
     assert not weeks.is_complete[-1] and weeks.is_complete[:-1].all()
 
 
-def test_a_running_bar_is_a_prefix_of_the_whole_one(small_market: Market) -> None:
+@pytest.mark.parametrize("symbol", ["BINANCE:ETHUSDT", "BINANCE:BTCUSDT", "BINANCE:LTCUSDT", "BINANCE:XRPUSDT"])
+def test_a_running_bar_is_a_prefix_of_the_whole_one(small_market: Market, symbol: str) -> None:
     start = epoch(datetime(2026, 1, 28, tzinfo=UTC))
-    seen = [small_market.bars("BINANCE:ETHUSDT", "1D", start + minute * 60)[-1:] for minute in (1, 10, 61, 700, 1440)]
+    seen = [small_market.bars(symbol, "1D", start + minute * 60)[-1:] for minute in (1, 10, 61, 700, 1440)]
     opened, highs, lows, volumes = zip(
         *((b.opened[-1], b.high[-1], b.low[-1], b.volume[-1]) for b in seen), strict=True
     )
@@ -70,6 +71,12 @@ def test_a_running_bar_is_a_prefix_of_the_whole_one(small_market: Market) -> Non
     )
     assert [bool(bar.is_complete[-1]) for bar in seen] == [False, False, False, False, True]
     assert volumes[0] < 0.01 * volumes[-1]
+    # what the minutes say when the day is over is what was seen while it ran
+    minutes = small_market.bars(symbol, "1", start + DAY)
+    for bar, count in zip(seen[1:], (10, 61, 700, 1440), strict=True):
+        part = minutes[minutes.opened >= start][:count]
+        assert (bar.high[-1], bar.low[-1], bar.close[-1]) == (part.high.max(), part.low.min(), part.close[-1])
+        assert bar.volume[-1] == pytest.approx(part.volume.sum())
 
 
 def _blinded(market: Market, moment: int) -> Market:

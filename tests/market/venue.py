@@ -160,6 +160,14 @@ class Venue:
         )
         self._ws_port = next(iter(self._socket_server.sockets)).getsockname()[1]
 
+    def warm(self) -> None:
+        """Compute the ratings of every market once, so that no client has to wait for them at its first scan."""
+        for name in self.market.panels:
+            snapshot = self.snapshots.at(name, epoch(self.clock), self.scanner_delay)
+            if snapshot is not None:
+                for suffix in ("", "|1W", "|1M"):
+                    snapshot.column(f"Recommend.All{suffix}")
+
     def stop(self) -> None:
         """Close both ports and every connection."""
         if self._http:
