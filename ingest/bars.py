@@ -341,7 +341,8 @@ def received_count(connection: duckdb.DuckDBPyConnection, request: Mapping[str, 
 
 def has_rows(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether the file that was read last has a row, torn lines included."""
-    return _scalar(connection, "select count(*) from (select 1 from temp.file_rows limit 1)") + torn_count(connection) > 0
+    found = _scalar(connection, "select count(*) from (select 1 from temp.file_rows limit 1)")
+    return found + torn_count(connection) > 0
 
 
 def torn_count(connection: duckdb.DuckDBPyConnection) -> int:
@@ -477,8 +478,7 @@ def stage_answers(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None
             quote_volume, finding[1] as code, finding[2] as detail,
             case when finding is not null then 'error' end as severity,
             case when finding is not null then 'quarantined' end as fate,
-            coalesce(case when described.interval = '1d' and described.asset_class = 'equity' then sessions.close_utc end,
-                opened_at_utc + length) <= received_at as is_final
+            coalesce(sessions.close_utc, opened_at_utc + length) <= received_at as is_final
         from described
         left join temp.sessions as sessions on sessions.calendar_id = described.calendar_id
             and described.interval = '1d' and described.asset_class = 'equity'

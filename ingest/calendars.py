@@ -101,6 +101,7 @@ def expected_sessions(
 def session_date_sql(opened: str, asset_class: str, timezone: str) -> str:
     """Return the SQL of the session that a bar belongs to, as the macro `session_date` of the models has it."""
     return f"""case
-        when {asset_class} in ('forex', 'futures') and hour({opened}) >= 20 then cast({opened} + interval 4 hour as date)
+        when {asset_class} in ('forex', 'futures') and hour({opened}) >= 20
+            then cast({opened} + interval 4 hour as date)
         when {asset_class} in ('forex', 'futures', 'crypto') then cast({opened} as date)
         else cast(timezone({timezone}, timezone('UTC', {opened})) as date) end"""

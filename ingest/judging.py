@@ -367,7 +367,8 @@ def _find_donors(connection: duckdb.DuckDBPyConnection) -> None:
             where abs(bars.close / jumps.close - 1) <= {share}
         ),
         nearest as (
-            select series_id, row_number, arg_min(donor, (off, donor)) as donor, min(off) as off from donors group by all
+            select series_id, row_number, arg_min(donor, (off, donor)) as donor, min(off) as off
+            from donors group by all
         )
         select jumps.series_id, jumps.load_id, jumps.symbol, jumps.row_number, 'CROSS_LEVEL', 'reject',
             jumps.opened_at_utc, jumps.close, nearest.off, nearest.donor,
@@ -381,8 +382,8 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     key = "hash(opened_at_utc, open, high, low, close, volume)"
     connection.execute(f"""
         create or replace temp table prints as
-        select fated.series_id, fated.symbol, series.interval, fated.opened_at_utc, fated.row_number, fated.high > fated.low as has_moved, fated.close,
-            {key} as print
+        select fated.series_id, fated.symbol, series.interval, fated.opened_at_utc, fated.row_number,
+            fated.high > fated.low as has_moved, fated.close, {key} as print
         from temp.fated as fated join temp.series as series using (series_id)
         where fate in ('new', 'superseding') and fated.volume > 0 and fated.open is not null
     """)
@@ -416,7 +417,8 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"""
         insert into temp.offences
         with pairs as (
-            select series_id, twin, bool_or(has_moved) or count(distinct opened_at_utc) >= {thresholds.EQUAL_FLAT_BARS} as is_pair
+            select series_id, twin, bool_or(has_moved)
+                or count(distinct opened_at_utc) >= {thresholds.EQUAL_FLAT_BARS} as is_pair
             from temp.twins group by all
         )
         select twins.series_id, series.load_id, twins.symbol, twins.row_number, 'DUPLICATE_ROW', 'reject',
@@ -437,7 +439,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         for field in ("open", "high", "low", "close")
     )
     connection.execute(f"""
-        create or replace temp table overlaps as
+        create or replace temp table overlapping as
         select fated.series_id, fated.opened_at_utc, {near} as is_equal, fated.close / context.close as ratio
         from temp.fated as fated
         join temp.context as context
@@ -448,7 +450,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         qualify row_number() over (partition by fated.series_id order by fated.opened_at_utc desc)
             <= {thresholds.OVERLAP_BARS}
     """)
-    if not _count(connection, "select count(*) from temp.overlaps where not is_equal"):
+    if not _count(connection, "select count(*) from temp.overlapping where not is_equal"):
         return
     connection.execute(f"""
         insert into temp.offences
@@ -457,7 +459,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
                 min(ratio) filter (where not is_equal) as least, max(ratio) filter (where not is_equal) as most,
                 max(opened_at_utc) filter (where not is_equal) < coalesce(
                     min(opened_at_utc) filter (where is_equal), timestamp '9999-01-01') as is_before
-            from temp.overlaps group by series_id
+            from temp.overlapping group by series_id
         ),
         failing as (
             select counted.*, series.load_id, series.symbol, series.first_opened,
@@ -487,7 +489,7 @@ def _find_strays(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"""
         create or replace temp table heads as
         with firsts as (
-            select series_id, opened_at_utc, row_number, is_judged,
+            select series_id, opened_at_utc, row_number, close, is_judged,
                 row_number() over by_time as place, lead(opened_at_utc) over by_time as following
             from temp.merged where series_id in (select series_id from temp.series where interval = '1d')
             window by_time as (partition by series_id order by opened_at_utc)
@@ -514,12 +516,10 @@ def _find_strays(connection: duckdb.DuckDBPyConnection) -> None:
         ends as (
             select series_id, max(place) as last_stray from gaps where missing > {gap} group by series_id
         )
-        select gaps.series_id, gaps.load_id, gaps.symbol, row_number, 'STRAY_BAR', 'quarantine', opened_at_utc,
-            fated_close.close, missing, null,
+        select gaps.series_id, gaps.load_id, gaps.symbol, gaps.row_number, 'STRAY_BAR', 'quarantine',
+            gaps.opened_at_utc, gaps.close, missing, null,
             'stands alone before a gap of ' || max(missing) over (partition by gaps.series_id) || ' sessions'
         from gaps join ends on ends.series_id = gaps.series_id and gaps.place <= ends.last_stray
-        join temp.merged as fated_close
-            on fated_close.series_id = gaps.series_id and fated_close.opened_at_utc = gaps.opened_at_utc
         where gaps.is_judged and not exists (
             select 1 from raw.bars as bars join temp.series as series on series.series_id = gaps.series_id
             where bars.symbol = series.symbol and bars.source = series.source and bars.interval = series.interval
@@ -574,7 +574,7 @@ def _quarantine(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows of one load; `last_final` is the newest session of its series that is stored and final."""
+    """What became of the rows of one load; `last_final` is the newest session of its series that is stored final."""
 
     received: int = 0
     new: int = 0

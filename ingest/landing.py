@@ -117,7 +117,7 @@ def next_load_id(now: datetime, previous: str | None, content: str) -> str:
 
 def stamp_moment(load_id: str) -> datetime:
     """Return the moment in the stamp of a load id."""
-    return datetime.strptime(load_id.split("-")[0], _STAMP).replace(tzinfo=UTC)
+    return datetime.strptime(load_id.split("-", maxsplit=1)[0], _STAMP).replace(tzinfo=UTC)
 
 
 class Landing:
@@ -332,7 +332,7 @@ class Landing:
 
     def verify_payload(self, load: Load) -> None:
         """Raise `WarehouseError` naming the file unless the payload of `load` is there with its hash."""
-        if load.payload is None:
+        if load.payload is None or load.payload_sha256 is None:
             return
         if load.batch is not None:
             self.payload(load)
@@ -348,7 +348,8 @@ class Landing:
 
     def sweep(self) -> int:
         """Remove what a killed writer left under temporary names and return how many files that were."""
-        parts = [path for top in (self.payloads, self.loads, self.batches, self.journals) for path in top.rglob(f"*{PART}")]
+        tops = (self.payloads, self.loads, self.batches, self.journals)
+        parts = [path for top in tops for path in top.rglob(f"*{PART}")]
         for path in parts:
             path.unlink()
         return len(parts)

@@ -144,7 +144,8 @@ class Session:
         """Make durable what `record` wrote, and the registry rows of `symbols` as they are now."""
         entries = list(self.journal)
         if symbols:
-            entries += [{"table": "ops.symbol_registry", "row": row} for row in registry.rows_of(self.connection, symbols)]
+            states = registry.rows_of(self.connection, symbols)
+            entries += [{"table": "ops.symbol_registry", "row": row} for row in states]
         if entries:
             self.landing.keep_journal(self.name_command("journal"), entries)
         self.journal.clear()
@@ -172,9 +173,7 @@ def open_session(
         with translated(home.workbench):
             create_tables(workbench.connection)
             recover(workbench, landing, say, readers)
-            session = Session(
-                home=home, workbench=workbench, landing=landing, clock=clock, say=say, readers=readers
-            )
+            session = Session(home=home, workbench=workbench, landing=landing, clock=clock, say=say, readers=readers)
             try:
                 yield session
             finally:
@@ -213,7 +212,8 @@ def recover(workbench: Workbench, landing: Landing, say: Say, readers: Readers |
 
 def _stored_ids(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> set[str]:
     rows = connection.execute(
-        "select load_id from raw.loads semi join (select unnest(?::varchar[]) as load_id) using (load_id)", [list(names)]
+        "select load_id from raw.loads semi join (select unnest(?::varchar[]) as load_id) using (load_id)",
+        [list(names)],
     ).fetchall()
     return {row[0] for row in rows}
 
@@ -269,7 +269,7 @@ def _records(
     asked = [(request_hash(answer.kind, answer.source, answer.request), answer) for answer in batch]
     # The first answer of every series before the second of any: a series may occur once in one judgement.
     places: dict[Any, int] = {}
-    keyed = []
+    keyed: list[tuple[str, int, int, str, Answer]] = []
     for hashed, answer in sorted(
         asked, key=lambda one: (one[1].kind, canonical_json(one[1].request), digest(one[1].payload or b""))
     ):
@@ -477,9 +477,7 @@ def store_loads(
     with translated(workbench.path):
         for wave in _waves(waiting):
             try:
-                outcomes = _store_wave(
-                    workbench.connection, landing, wave, readers, payloads, is_judged=is_judged
-                )
+                outcomes = _store_wave(workbench.connection, landing, wave, readers, payloads, is_judged=is_judged)
             except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException):
                 workbench.reopen()
                 outcomes = []
@@ -503,7 +501,11 @@ def _waves(loads: Sequence[Load]) -> Iterator[list[Load]]:
     for load in loads:
         key = str(load.context.get("symbol") or load.request.get("symbol") or load.request_hash)
         is_new = bool(wave) and (
-            _is_file(load) or _is_file(wave[-1]) or load.kind != wave[-1].kind or key in seen or len(wave) >= BATCH_LOADS
+            _is_file(load)
+            or _is_file(wave[-1])
+            or load.kind != wave[-1].kind
+            or key in seen
+            or len(wave) >= BATCH_LOADS
         )
         if is_new:
             yield wave
@@ -675,7 +677,10 @@ def _fill_batch(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
         strict=True,
     )]  # fmt: skip
     types = [*["varchar"] * 6, *["timestamp"] * 2, "boolean", "date"]
-    names = "load_id kind source symbol interval adjustment received_at detected_at is_file expected_session".split()
+    names = (
+        "load_id", "kind", "source", "symbol", "interval", "adjustment", "received_at", "detected_at", "is_file",
+        "expected_session",
+    )  # fmt: skip
     selected = ", ".join(f"unnest(?::{kind}[]) as {name}" for kind, name in zip(types, names, strict=True))
     connection.execute(f"create or replace temp table batch as select {selected}", columns)
 
@@ -799,7 +804,14 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
     Bars count as such only where the earlier load reached the session that is to be reached now and no other load of
     the source has touched the symbol since. A forced load is never one.
     """
-    asked = [load for load in wave if load.payload_sha256 and load.state == "complete" and not load.context.get("is_forced")]
+    asked = [
+        load
+        for load in wave
+        if load.payload_sha256
+        and load.state == "complete"
+        and not load.context.get("is_forced")
+        and load.request.get("format") != "json"
+    ]
     if not asked:
         return {}
     found = connection.execute(
@@ -912,7 +924,9 @@ def bars_status(load: Load, count: judging.Counts, fault: str | None) -> tuple[s
         return "EMPTY", reason if load.code else f"UNKNOWN_SYMBOL: {said or 'the source does not know the symbol'}"
     if count.received == 0:
         return "EMPTY", reason or "the source has no bars of the symbol in this range"
-    lost = f"{count.quarantined} of {count.received} rows are in quarantine: {count.codes}" if count.quarantined else None
+    lost = None
+    if count.quarantined:
+        lost = f"{count.quarantined} of {count.received} rows are in quarantine: {count.codes}"
     if count.is_rejected or count.errors == count.received:
         return "REJECTED", lost
     if load.state == "partial":

@@ -43,9 +43,9 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             select load_id, symbol, string_agg(distinct code, ', ' order by code) as found,
                 bool_or(code in ({contamination}, 'IMPOSSIBLE')) as is_toxic,
                 bool_or(code in ('SUSPECT_DROP', 'OVERLAP_MISMATCH')
-                    or (code = 'CORPORATE_ACTION' and severity = 'reject')) as is_suspect,
-                bool_or(code = 'SPLIT_SUSPECT') as is_split
-            from temp.offences where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR')
+                    or (code = 'CORPORATE_ACTION' and severity = 'reject')) as is_suspect
+            from temp.offences
+            where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT')
             group by all
         ),
         seen as (
@@ -59,7 +59,7 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         ),
         joined as (
             select seen.*, statuses.load_status, batch.detected_at, batch.is_file, codes.found, codes.is_toxic,
-                codes.is_suspect, codes.is_split and facts.asset_class = 'equity' as is_split,
+                codes.is_suspect,
                 known.status as old_status, known.reason as old_reason, known.consecutive_failures as old_failures,
                 known.last_success_load_id as old_success, known.last_success_utc as old_success_utc,
                 known.genesis_utc, known.gap_count, known.health_hash, known.lock_owner, known.lock_until_utc,
@@ -80,10 +80,10 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         judged as (
             select *, errors = 0 and (is_file or load_status in ('OK', 'UP_TO_DATE')) as is_success, case
                 when is_toxic then 'TOXIC'
-                when old_status = 'DELISTED' and not coalesce(accepted > 0 and load_status = 'OK', false) then 'DELISTED'
+                when old_status = 'DELISTED' and (accepted = 0 or load_status != 'OK') then 'DELISTED'
                 when old_status = 'TOXIC' and not (is_whole and errors = 0 and accepted > 0
                     and load_status in ('OK', 'UP_TO_DATE')) then 'TOXIC'
-                when is_suspect or is_split then 'DEGRADED'
+                when is_suspect then 'DEGRADED'
                 when is_file and errors = 0 then 'STABLE'
                 when accepted = 0 and last_final is null then 'MISSING'
                 when load_status in ('OK', 'UP_TO_DATE') and errors = 0 then 'STABLE'
@@ -92,7 +92,7 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             from joined
         )
         select symbol, new_status as status, case
-                when is_toxic or is_suspect or is_split then found
+                when is_toxic or is_suspect then found
                 when new_status in ('TOXIC', 'DELISTED') then old_reason
                 when errors > 0 then errors || ' rows in quarantine: ' || row_codes
                 when new_status = 'STABLE' then null
@@ -176,8 +176,9 @@ def rows_of(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> li
     """Return the registry rows of `symbols`, by symbol, as JSON values by column."""
     cursor = connection.execute(
         """
-        select * replace (last_final_session::varchar as last_final_session, last_attempt_utc::varchar as last_attempt_utc,
-            last_final_utc::varchar as last_final_utc, last_success_utc::varchar as last_success_utc,
+        select * replace (last_final_session::varchar as last_final_session,
+            last_attempt_utc::varchar as last_attempt_utc, last_final_utc::varchar as last_final_utc,
+            last_success_utc::varchar as last_success_utc,
             genesis_utc::varchar as genesis_utc, lock_until_utc::varchar as lock_until_utc)
         from ops.symbol_registry semi join (select unnest(?::varchar[]) as symbol) using (symbol) order by symbol
         """,
@@ -314,7 +315,8 @@ def describe_health(
                         then 'STALE'
                     when (facts.calendar_id = '24/7' and missing_count > 0) or longest_run >= 2
                         or missing_count > 0.02 * expected_count or longest_stall > 3
-                        or coalesce(known.status = 'DEGRADED' and known.reason similar to '.*(SUSPECT|OVERLAP|ACTION).*', false)
+                        or coalesce(known.status = 'DEGRADED'
+                            and known.reason similar to '.*(SUSPECT|OVERLAP|ACTION).*', false)
                         then 'DEGRADED'
                     else 'OK' end as verdict
             from temp.facts as facts
@@ -417,9 +419,7 @@ def states(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> dic
     return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 
 
-def sessions_between(
-    connection: duckdb.DuckDBPyConnection, calendar_id: str, after: date, until: date
-) -> int:
+def sessions_between(connection: duckdb.DuckDBPyConnection, calendar_id: str, after: date, until: date) -> int:
     """Return how many sessions of a calendar lie after one date and up to another."""
     row = connection.execute(
         "select count(*) from temp.sessions where calendar_id = ? and session_date > ? and session_date <= ?",

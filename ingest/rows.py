@@ -87,7 +87,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
             select distinct on (wanted.load_id, meta.symbol) wanted.load_id, meta.symbol, meta.payload
             from (select distinct load_id, symbol from temp.staged_rows) as wanted
             join temp.batch as batch using (load_id)
-            join raw.symbol_metadata as meta using (symbol)
+            join raw.symbol_metadata as meta on meta.symbol = wanted.symbol
             join raw.loads as loads on loads.load_id = meta.load_id and loads.source = batch.source
             where meta.received_at_utc <= batch.received_at
             order by wanted.load_id, meta.symbol, meta.received_at_utc desc, meta.load_id desc, meta.row_number desc
@@ -109,7 +109,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
         rows as (
             select load_id, row_number, symbol, "row" as payload,
                 case when code = '{REPEATED}' then null when code is not null then code
-                    when symbol is null or not regexp_full_match(symbol, '{SYMBOL_PATTERN}') then 'BAD_SYMBOL' end as code,
+                    when symbol is null or not regexp_full_match(symbol, '{SYMBOL_PATTERN}') then 'BAD_SYMBOL'
+                end as code,
                 coalesce(detail, 'symbol is ' || coalesce(symbol, 'empty') || '; needs EXCHANGE:TICKER') as detail,
                 coalesce(code = '{REPEATED}', false) or row_number() over (
                     partition by load_id, symbol, "row" order by row_number) > 1 as is_repeat
@@ -153,14 +154,18 @@ def store(
             from temp.fated_rows as fated join temp.batch as batch using (load_id)
             where fate in ('new', 'superseding') order by fated.load_id, row_number
         """)
-    connection.execute("""
+    connection.execute(
+        """
         insert into raw.quarantine
         select fated.load_id, batch.kind, code, 'error', case when code != 'BAD_SYMBOL' and
-            regexp_full_match(fated.symbol, '""" + SYMBOL_PATTERN + """') then fated.symbol end, payload, detail,
+            regexp_full_match(fated.symbol, '"""
+        + SYMBOL_PATTERN
+        + """') then fated.symbol end, payload, detail,
             batch.detected_at, null
         from temp.fated_rows as fated join temp.batch as batch using (load_id)
         where fate = 'quarantined' order by fated.load_id, row_number
-    """)
+    """
+    )
     _register(connection, kind)
     counts = {
         row[0]: row[1:]
@@ -181,6 +186,8 @@ def _counted(load: Load, counts: Sequence[Any], fault: str | None) -> Counted:
     received, new, identical, superseding, quarantined, codes = counts
     said = load.error or load.code
     reason = f"{load.code}: {said}" if load.code and load.code not in (said or "") else said
+    status: str
+    error: str | None
     lost = f"{quarantined} of {received} rows are in quarantine: {codes}" if quarantined else None
     if fault is not None:
         status, error = "FAILED", f"BODY_PARSE: {fault}"

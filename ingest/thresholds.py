@@ -1,4 +1,7 @@
-"""The numbers of the checks before acceptance. `features.bar_spikes` applies those of moves to stored bars: a test compares."""
+"""The numbers of the checks before acceptance and of the sync rules.
+
+`features.bar_spikes` applies those of moves to stored bars: a test compares.
+"""
 
 from __future__ import annotations
 
