@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-AnswerKind = Literal["scan", "bars", "symbol_metadata", "execution_limits", "vendor_features"]
+AnswerKind = Literal["scan", "bars", "symbol_metadata", "execution_limits", "vendor_features", "corporate_actions"]
 
 # complete: everything asked for arrived · partial: some of it, the rest is missing · empty: the source has none ·
 # unknown_symbol: the source does not know what was asked · failed: nothing usable arrived
@@ -39,8 +39,8 @@ class Answer:
     `request` is what was asked, as plain JSON values without times of day, addresses or secrets: its hash tells equal
     requests apart from different ones. `origin` is the address without query secrets. `payload` are the bytes as
     received, or an envelope around several bodies that keeps each of them as it was; it is None where nothing arrived,
-    and the first 2 kB of what arrived where `state` is failed. `code` and `error` say what is wrong where `state` is not
-    complete. `counters` are facts of the transport, such as `ws_foreign_packets`. Times are aware.
+    and the first 2 kB of what arrived where `state` is failed. `code` and `error` say what is wrong where `state` is
+    not complete. `counters` are facts of the transport, such as `ws_foreign_packets`. Times are aware.
     """
 
     kind: AnswerKind

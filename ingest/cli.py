@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,17 @@ Example:
   python -m ingest resolve NASDAQ:SIVB 2023-03-28 --code SUSPECT_DROP \\
       --reason "receivership; the price is real"
 """
+
+
+CHECK_EXAMPLE = """
+\b
+Example:
+  python -m ingest check tradingview
+  python -m ingest check yahoo --address yahoo=http://127.0.0.1:47800 --market-clock 2025-03-01T00:10:00Z
+"""
+
+# A TradingView user's own token, for whoever has one; it is sent to the socket and kept nowhere.
+TOKEN_VARIABLE = "QUANTMILL_TRADINGVIEW_TOKEN"
 
 
 def _now() -> datetime:
@@ -219,6 +231,60 @@ def rebuild() -> None:
     from ingest.rebuild import rebuild as rebuild_workbench
 
     _count(rebuild_workbench(current_home(), say=say), say)
+
+
+@cli.command(epilog=CHECK_EXAMPLE)
+@click.argument("source", type=click.Choice(["tradingview", "binance", "binance_bulk", "yahoo"]))
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="INTERFACE=URL",
+    help="Where an interface is, in place of the real service; may be repeated.",
+)
+@click.option("--market-clock", help="Moment that a simulated venue is to answer for, ISO with a zone.")
+def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> None:
+    """Ask each interface of SOURCE one small question and compare the answer with what its reader expects.
+
+    \b
+    confirmed    the answer is read as expected
+    differs      it is not, and how
+    unreachable  nothing came
+    Exit codes: 0 all confirmed, 3 some differ, 5 some are unreachable. Nothing is landed.
+    """
+    say = _voice()
+    from quantmill.errors import BadValue, DataContractError, NetworkError
+
+    from ingest.check import check as check_source
+    from ingest.network import Network, Ways
+    from ingest.sources.local_files import parse_moment
+    from ingest.transport import RetryRules
+
+    stated: dict[str, str] = {}
+    for text in addresses:
+        name, equals, address = text.partition("=")
+        if not equals:
+            raise BadValue("--address needs INTERFACE=URL", remedy="write it like yahoo=http://127.0.0.1:47800")
+        stated[name] = address
+    moment = parse_moment(market_clock, option="--market-clock") if market_clock is not None else None
+    network = Network(
+        Ways(clock=_now),
+        addresses=stated,
+        market_clock=moment,
+        token=os.environ.get(TOKEN_VARIABLE),
+        rules=RetryRules(attempts=2),
+    )
+    findings = []
+    for finding in check_source(source, network, now=moment or _now()):
+        findings.append(finding)
+        say(f"{finding.status:<11}  {finding.interface}: {finding.detail}")
+    for status, error, needed in (
+        ("unreachable", NetworkError, "see whether this machine may reach it; docs/sources.md lists the addresses"),
+        ("differs", DataContractError, "the reader has to learn what the service says now"),
+    ):
+        named = [one.interface for one in findings if one.status == status]
+        if named:
+            raise error(f"{len(named)} of {len(findings)} interfaces of {source}: {status}", remedy=needed, named=named)
 
 
 @cli.command()
