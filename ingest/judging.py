@@ -327,8 +327,8 @@ def _find_splits(connection: duckdb.DuckDBPyConnection) -> None:
         where split_factor is not null and is_final and not exists (
             select 1 from raw.corporate_actions as actions
             where actions.symbol = series.symbol and actions.payload ->> 'action' = 'split'
-                and abs(date_diff('day', cast(actions.payload ->> 'session_date' as date),
-                    cast(opened_at_utc as date))) <= 3)
+                and abs(date_diff('day', make_timestamp((try_cast(actions.payload ->> 'date' as double) * 1e6)::bigint),
+                    opened_at_utc)) <= 3)
     """)
 
 

@@ -116,7 +116,12 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
 def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], outcomes: Sequence[Outcome]) -> None:
     """Note loads that brought no row at all: the symbol keeps what it has, and a failure is counted."""
     by_id = {outcome.load_id: outcome for outcome in outcomes}
-    empty = [load for load in loads if by_id[load.load_id].rows_received == 0]
+    # A month that a source has no archive of says nothing about the symbol.
+    empty = [
+        load
+        for load in loads
+        if by_id[load.load_id].rows_received == 0 and not (load.state == "empty" and _has_no_aim(load))
+    ]
     if not empty:
         return
     connection.execute(
@@ -154,6 +159,10 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
             "at": [_naive(utc_moment(load.finished_at)) for load in empty],
         },
     )
+
+
+def _has_no_aim(load: Load) -> bool:
+    return load.context.get("expected_session") is None
 
 
 def note_repeat(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
