@@ -45,12 +45,12 @@ def fill_facts(connection: duckdb.DuckDBPyConnection, symbols: list[str]) -> Non
         with wanted as (select distinct unnest($symbols::varchar[]) as symbol),
         described as (
             select meta.symbol,
-                arg_max(payload ->> 'calendar_id', (received_at_utc, load_id, row_number))
-                    filter (where payload ->> 'calendar_id' is not null) as calendar_id,
-                arg_max(payload ->> 'timezone', (received_at_utc, load_id, row_number))
-                    filter (where payload ->> 'calendar_id' is not null) as timezone,
-                arg_max(payload ->> 'asset_class', (received_at_utc, load_id, row_number))
-                    filter (where payload ->> 'asset_class' is not null) as asset_class
+                arg_max((payload ->> 'calendar_id'), (received_at_utc, load_id, row_number))
+                    filter (where (payload ->> 'calendar_id') is not null) as calendar_id,
+                arg_max((payload ->> 'timezone'), (received_at_utc, load_id, row_number))
+                    filter (where (payload ->> 'calendar_id') is not null) as timezone,
+                arg_max((payload ->> 'asset_class'), (received_at_utc, load_id, row_number))
+                    filter (where (payload ->> 'asset_class') is not null) as asset_class
             from raw.symbol_metadata as meta semi join wanted using (symbol) group by meta.symbol
         )
         select wanted.symbol, coalesce(described.calendar_id, prefixes.calendar_id) as calendar_id,
@@ -297,8 +297,8 @@ def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
         select suspects.series_id, suspects.row_number, 'a recorded resolution'
         from temp.suspects as suspects
         join raw.resolutions as resolutions on resolutions.symbol = suspects.symbol
-            and resolutions.payload ->> 'code' = 'SUSPECT_DROP'
-            and cast(resolutions.payload ->> 'session_date' as date) = suspects.session_date
+            and (resolutions.payload ->> 'code') = 'SUSPECT_DROP'
+            and cast((resolutions.payload ->> 'session_date') as date) = suspects.session_date
     """)
     connection.execute("""
         insert into temp.offences
@@ -326,8 +326,9 @@ def _find_splits(connection: duckdb.DuckDBPyConnection) -> None:
         from temp.moves as moves join temp.series as series using (series_id)
         where split_factor is not null and is_final and not exists (
             select 1 from raw.corporate_actions as actions
-            where actions.symbol = series.symbol and actions.payload ->> 'action' = 'split'
-                and abs(date_diff('day', make_timestamp((try_cast(actions.payload ->> 'date' as double) * 1e6)::bigint),
+            where actions.symbol = series.symbol and (actions.payload ->> 'action') = 'split'
+                and abs(date_diff('day',
+                    make_timestamp((try_cast((actions.payload ->> 'date') as double) * 1e6)::bigint),
                     opened_at_utc)) <= 3)
     """)
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quantmill.errors import BadValue, DataContractError, WarehouseError
 from quantmill.manifest.home import Home, writer_lock
 
 from ingest import bars, judging, registry, rows
-from ingest.answers import Answer, Reader
+from ingest.answers import Answer, AnswerKind, Reader
 from ingest.calendars import fill_prefixes
 from ingest.landing import (
     Kind,
@@ -50,7 +50,7 @@ BATCH_BYTES = 64 << 20
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
-Readers = Mapping[tuple[str, str], Reader]
+Readers = Mapping[tuple[AnswerKind, str], Reader]
 
 
 @dataclass(frozen=True)
@@ -790,7 +790,7 @@ def _read(
                     from ingest.readers import READERS
 
                     known = READERS
-                table = known[load.kind, load.source](data, load.request)
+                table = known[cast("AnswerKind", load.kind), load.source](data, load.request)
         except DataContractError as error:
             faults[load.load_id] = error.message
             continue

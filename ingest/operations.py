@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from quantmill.errors import UsageError
 
 from ingest import registry
 from ingest.answers import Answer
+from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
 from ingest.loads import Outcome, Session, land_answers, take_snapshot
 from ingest.scope import check_symbols, scope_symbols
-from ingest.sync import FAILED_STATUSES, CanHave, Pass, Rules, Synchroniser, Teller
+from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
@@ -162,7 +163,7 @@ class Cycle:
             with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
                 landed = land_answers(
                     self.session,
-                    self.network.fields(wanted, fields, kind="symbol_metadata", progress=progress),
+                    self._fields(wanted, fields, "symbol_metadata", progress),
                     context=lambda _: {"is_forced": self.is_forced},
                 )
             self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
@@ -184,6 +185,21 @@ class Cycle:
             if not result.exit_code and self.is_strict and len(wanted) > (1 - METADATA_SHARE) * len(symbols):
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
+
+    def _fields(
+        self,
+        symbols: Sequence[str],
+        fields: Sequence[str],
+        kind: Literal["symbol_metadata", "vendor_features"],
+        progress: Progress,
+    ) -> Iterator[Answer]:
+        """Yield the fields of symbols, each asked for in the market that its exchange belongs to."""
+        by_market: dict[str, list[str]] = {}
+        for symbol in symbols:
+            exchange = EXCHANGES.get(symbol.split(":")[0])
+            by_market.setdefault(market_of(exchange), []).append(symbol)
+        for market, named in sorted(by_market.items()):
+            yield from self.network.fields(named, fields, kind=kind, market=market, progress=progress)
 
     def _without(self, table: str, symbols: Sequence[str]) -> list[str]:
         rows = self.session.connection.execute(
@@ -269,9 +285,7 @@ class Cycle:
             with self.tell(f"features, attempt {number}", len(wanted)) as progress:
                 landed = land_answers(
                     self.session,
-                    self.network.fields(
-                        wanted, self.acquisition.feature_fields, kind="vendor_features", progress=progress
-                    ),
+                    self._fields(wanted, self.acquisition.feature_fields, "vendor_features", progress),
                     context=lambda _: {"is_forced": self.is_forced},
                 )
             self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
@@ -416,8 +430,8 @@ class Cycle:
         bad = [row for row in result.health if row["verdict"] != "OK"]
         anchors = set(self.acquisition.anchor_symbols) if self.acquisition else set()
         result.failed += [
-            f"{row['symbol']}: {row['verdict']} ({row['reasons'] or row['registry_reason'] or 'no accepted bar'}), last "
-            f"{row['last_session'] or 'none'}, expected {row['expected_session'] or 'unknown'}"
+            f"{row['symbol']}: {row['verdict']} ({row['reasons'] or row['registry_reason'] or 'no accepted bar'}), "
+            f"last {row['last_session'] or 'none'}, expected {row['expected_session'] or 'unknown'}"
             for row in bad
         ]
         is_stopped = (self.is_strict and bad) or any(row["symbol"] in anchors for row in bad)
@@ -450,6 +464,15 @@ class Cycle:
             self.session.say(f"  {line}")
         if len(result.failed) > 20:
             self.session.say(f"  ... and {len(result.failed) - 20} more: select * from ops.symbol_registry")
+
+
+def market_of(exchange: Exchange | None) -> str:
+    """Return the market of the scanner's interface in which the symbols of an exchange are; global where unknown."""
+    if exchange is None:
+        return "global"
+    if exchange.asset_class == "equity":
+        return {"US": "america", "IN": "india"}.get(exchange.region, "global")
+    return exchange.asset_class
 
 
 METADATA_FIELDS = (

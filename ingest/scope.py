@@ -43,7 +43,7 @@ def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisitio
 
 
 def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner]) -> list[str]:
-    """Return the symbols that pass the gates of a scanner in its newest usable scan, sorted; forced ones are among them.
+    """Return the symbols that pass the gates of a scanner in its newest usable scan, sorted; with forced ones.
 
     A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
     identity of a symbol are left to the models, so that this is never less than what can become a candidate.
@@ -115,9 +115,9 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
         where list_contains(asked.ensured, rows.symbol) or (
             (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
             and not list_contains(asked.symbols, rows.symbol)
-            and not coalesce(list_contains(asked.bases, rows.payload ->> 'base_currency'), false)
-            and (len(asked.quotes) = 0 or rows.payload ->> 'currency' is null
-                or list_contains(asked.quotes, rows.payload ->> 'currency')))
+            and not coalesce(list_contains(asked.bases, (rows.payload ->> 'base_currency')), false)
+            and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null
+                or list_contains(asked.quotes, (rows.payload ->> 'currency'))))
         order by 1
     """).fetchall()
     return [row[0] for row in found]

@@ -25,8 +25,12 @@ from ingest.sources.common import BarRequest
 
 FAILING = ("MISSING", "STALE", "DEGRADED")
 FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGRESS"})
-# A source that has closed periods only: it comes before the one that has the running month.
+# A source of closed months, one file each: a pass over hundreds of symbols would ask for ten thousand of them where a
+# live source needs one request per symbol, so it fills gaps and corroborates.
 ARCHIVES = ("binance_bulk",)
+
+# Sources that can be asked for bars up to a moment in the past.
+RANGED = ("binance", "yahoo")
 
 Progress = Callable[[int, int, str], None]
 
@@ -131,8 +135,8 @@ class Synchroniser:
     def plan(self, symbols: Sequence[str], *, is_forced: bool = False) -> Plan:
         """Return what the normal pass asks for: who is new, missing, stale, degraded or behind the calendar.
 
-        A symbol that is up to date is not asked for, nor one with a repair tried in vain within 12 hours, one that another
-        command holds locked, a TOXIC or a DELISTED one; `is_forced` asks for all but the delisted.
+        A symbol that is up to date is not asked for, nor one with a repair tried in vain within 12 hours, one that
+        another command holds locked, a TOXIC or a DELISTED one; `is_forced` asks for all but the delisted.
         """
         wanted = sorted(set(symbols))
         if not wanted:
@@ -201,11 +205,6 @@ class Synchroniser:
             assert last is not None
             count = self._missing(symbol, last, expected) + thresholds.OVERLAP_DEPTH
         items = []
-        archives = [source for source in sources if source in ARCHIVES]
-        if is_first and archives and sources.index(archives[0]) < sources.index(live[0]):
-            items.append(Item(symbol, archives[0], count, reason, None, is_forced=is_forced))
-            # The live source only has to bring what no closed month holds, and an overlap with it.
-            count = min(count, self.as_of.astimezone(UTC).day + thresholds.OVERLAP_DEPTH)
         items.append(Item(symbol, live[0], count, reason, expected, is_forced=is_forced))
         if self.rules.has_total_return and live[0] != "yahoo":
             adjusted = [s for s in live if self.can_have(s, symbol, self.rules.interval, "total_return")]
@@ -391,8 +390,8 @@ class Synchroniser:
 
     def _gap_items(self, row: Mapping[str, Any], sources: Sequence[str]) -> list[Item]:
         """Return requests for the runs of missing sessions, newest first, at most 15, from sources that have ranges."""
-        ranged = [source for source in sources if source == "binance"]
         gaps = [day for day in row["gaps"] if day >= date(2010, 1, 1)]
+        ranged = [source for source in sources if source in RANGED]
         if not ranged or not gaps:
             return []
         runs: list[list[date]] = []
@@ -401,20 +400,29 @@ class Synchroniser:
                 runs[-1].append(day)
             else:
                 runs.append([day])
-        return [
+        runs = runs[: thresholds.MAX_GAP_FILLS]
+        items = [
             Item(
                 row["symbol"],
                 ranged[0],
                 len(run) + 1,
                 "GAP",
                 None,
-                until=min(
-                    datetime(run[0].year, run[0].month, run[0].day, tzinfo=UTC) + timedelta(hours=23), self.as_of
-                ),
+                until=min(datetime(run[0].year, run[0].month, run[0].day, 23, tzinfo=UTC), self.as_of),
                 is_forced=True,
             )
-            for run in runs[: thresholds.MAX_GAP_FILLS]
+            for run in runs
         ]
+        archives = [one for one in sources_of(row["symbol"], self.rules, self.can_have) if one in ARCHIVES]
+        months = sorted({day.replace(day=1) for run in runs for day in run}, reverse=True)[: thresholds.MAX_GAP_FILLS]
+        for month in months if archives else ():
+            end = (month + timedelta(days=31)).replace(day=1)
+            if end <= self.as_of.date():
+                until = datetime(end.year, end.month, 1, tzinfo=UTC)
+                items.append(
+                    Item(row["symbol"], archives[0], (end - month).days, "GAP", None, until=until, is_forced=True)
+                )
+        return items
 
     def _settle(self, symbols: Sequence[str], *, is_final: bool) -> list[dict[str, Any]]:
         health = self.health(symbols)
