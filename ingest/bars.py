@@ -456,8 +456,12 @@ def stage_answers(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None
             join units using (load_id)
             left join temp.facts as facts on facts.symbol = staged.symbol
         ),
+        -- NULL where no session's close decides: the join is one of two equalities, or it would compare all with all
         described as (
-            select *, case
+            select *, case when interval = '1d' and asset_class = 'equity' then calendar_id end as closing_calendar,
+                case when interval = '1d' and asset_class = 'equity'
+                    then cast(timezone(timezone, timezone('UTC', opened_at_utc)) as date) end as local_date,
+                case
                 when symbol is null or not regexp_full_match(symbol, $pattern)
                     then ['BAD_SYMBOL', 'symbol is ' || coalesce(symbol, 'empty') || '; needs EXCHANGE:TICKER']
                 when symbol != wanted
@@ -480,9 +484,8 @@ def stage_answers(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None
             case when finding is not null then 'quarantined' end as fate,
             coalesce(sessions.close_utc, opened_at_utc + length) <= received_at as is_final
         from described
-        left join temp.sessions as sessions on sessions.calendar_id = described.calendar_id
-            and described.interval = '1d' and described.asset_class = 'equity'
-            and sessions.session_date = cast(timezone(described.timezone, timezone('UTC', opened_at_utc)) as date)
+        left join temp.sessions as sessions
+            on sessions.calendar_id = described.closing_calendar and sessions.session_date = described.local_date
         """,
         {"pattern": SYMBOL_PATTERN, "earliest": EARLIEST},
     )

@@ -62,7 +62,7 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 codes.is_suspect,
                 known.status as old_status, known.reason as old_reason, known.consecutive_failures as old_failures,
                 known.last_success_load_id as old_success, known.last_success_utc as old_success_utc,
-                known.genesis_utc, known.gap_count, known.health_hash, known.lock_owner, known.lock_until_utc,
+                known.genesis_utc, known.gap_count, known.health_hash,
                 greatest(known.last_final_session, {session}) as last_final,
                 greatest(known.last_final_utc, last_opened) as last_final_opened,
                 -- whether the load reaches back to the first bar that is stored, so that it shows the history anew
@@ -102,12 +102,13 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             last_final_opened as last_final_utc,
             case when is_success then load_id else old_success end as last_success_load_id,
             case when is_success then detected_at else old_success_utc end as last_success_utc,
-            genesis_utc, gap_count, health_hash, lock_owner, lock_until_utc
+            genesis_utc, gap_count, health_hash
         from judged order by symbol
         on conflict (symbol) do update set status = excluded.status, reason = excluded.reason,
             last_final_session = excluded.last_final_session, last_attempt_utc = excluded.last_attempt_utc,
             consecutive_failures = excluded.consecutive_failures, last_final_utc = excluded.last_final_utc,
-            last_success_load_id = excluded.last_success_load_id, last_success_utc = excluded.last_success_utc
+            last_success_load_id = excluded.last_success_load_id, last_success_utc = excluded.last_success_utc,
+            lock_owner = null, lock_until_utc = null
         """,
         {"zone": zone, "loads": list(statuses), "statuses": list(statuses.values())},
     )
