@@ -5,6 +5,9 @@ PY ?= python3
 PROFILE ?= sample
 BIN := .venv/bin
 UV := .tools/bin/uv
+# what the data commands are called with; a profile named simulated_* meets the simulated venue on its ports
+DATA = $(if $(SYMBOL),--symbol $(SYMBOL)) $(if $(filter command environment,$(origin PROFILE)),--profile $(PROFILE)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(DRY_RUN),--dry-run) $(if $(FORCE),--force)
+VENUE = $(if $(filter simulated_%,$(PROFILE)),$(BIN)/python -m tests.market exec --)
 
 # nothing that is installed here reports home
 export DO_NOT_TRACK := 1
@@ -12,7 +15,8 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup run test test-fast lint bench answers build docs lock rebuild report quality ledger-verify sql publish
+.PHONY: help setup run test test-fast lint bench answers build docs lock rebuild report quality ledger-verify sql publish \
+	flow-data scan-run bars meta-ingest feature-ingest data-prep-raw data-repair recover data-audit
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,6 +77,32 @@ sql: setup ## ask the published snapshot: make sql Q="select * from selection.ru
 
 rebuild: setup ## make the workbench again from the landing files
 	@$(BIN)/python -m ingest rebuild
+
+flow-data: setup ## the whole data cycle of a profile: make flow-data PROFILE=simulated_crypto [AS_OF=]
+	@$(VENUE) $(BIN)/python -m ingest flow $(DATA)
+
+scan-run: setup ## ask the scanners: make scan-run PROFILE= [AS_OF=] [FROM= TO=]
+	@$(VENUE) $(BIN)/python -m ingest scan $(DATA) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+
+bars: setup ## fetch the bars that are missing: make bars PROFILE= [SYMBOL=]
+	@$(VENUE) $(BIN)/python -m ingest bars $(DATA)
+
+meta-ingest: setup ## fetch what the symbols are, and their trading limits
+	@$(VENUE) $(BIN)/python -m ingest metadata $(DATA)
+
+feature-ingest: setup ## fetch the vendor's features: make feature-ingest PROFILE= [WAIVE="..."]
+	@$(VENUE) $(BIN)/python -m ingest features $(DATA) $(if $(WAIVE),--waive "$(WAIVE)")
+
+data-prep-raw: scan-run meta-ingest bars ## scan, metadata, bars
+
+data-repair: setup ## heal what fails: make data-repair PROFILE= or SYMBOL=
+	@$(VENUE) $(BIN)/python -m ingest repair $(DATA)
+
+recover: setup ## the failures of the last cycle, slowly, then from another source
+	@$(VENUE) $(BIN)/python -m ingest recover $(DATA)
+
+data-audit: setup ## judge what is stored, no network: make data-audit PROFILE= [STRICT_HEALTH=1]
+	@$(BIN)/python -m ingest audit $(DATA) $(if $(STRICT_HEALTH),--strict)
 
 publish: setup ## build PROFILE with plain dbt, and publish
 	@$(BIN)/dbt build --vars '{profile: $(PROFILE)}'

@@ -1,4 +1,7 @@
-"""From the bytes of a bar payload to judged rows, in DuckDB: no row passes through Python.
+"""From the bytes of bar payloads to judged rows, in DuckDB: no row passes through Python.
+
+Two ways lead to `temp.judged`: a file is read where it lies (`read_payload`, `judge`), thousands of answers of sources
+are staged together (`stage_answers`). What is judged beyond the single row is in `ingest.judging`.
 
 A payload is `long` (one row per bar, CSV or Parquet) or `wide` (CSV with one row per session and one column
 of closes per symbol, whose empty cells are no rows).
@@ -30,6 +33,7 @@ from ingest.exchanges import SYMBOL_PATTERN
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 FIELDS = ("open", "high", "low", "close", "volume", "quote_volume")
 PRICES = ("open", "high", "low", "close")
@@ -49,7 +53,21 @@ LATEST_AHEAD = timedelta(days=3650)
 _UNITS = (("s", 1e8, 1e12, 1_000_000), ("ms", 1e12, 1e15, 1_000), ("us", 1e15, 1e17, 1))
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 _DATE_TEXT = r"\d{4}-\d{1,2}-\d{1,2}([ T]00:00(:00(\.0+)?)?)?"
-_TEMPORARY = ("file_rows", "judged", "fated", "zones", "symbol_names", "torn_lines", "torn_scans")
+_TEMPORARY = ("file_rows", "judged", "zones", "symbol_names", "torn_lines", "torn_scans", "staged")
+
+
+# What a row with numbers and a time still has to obey, as the cases of one expression.
+_PRICE_RULES = """when least(open, high, low, close) <= 0
+                    then ['OHLC_INVALID', 'a price is ' || least(open, high, low, close)::varchar]
+                when high < greatest(open, low, close)
+                    then ['OHLC_INVALID', 'high ' || high::varchar || ' is below '
+                        || greatest(open, low, close)::varchar]
+                when low > least(open, close)
+                    then ['OHLC_INVALID', 'low ' || low::varchar || ' is above ' || least(open, close)::varchar]
+                when least(volume, quote_volume) < 0
+                    then ['OHLC_INVALID', 'a volume is ' || least(volume, quote_volume)::varchar]
+                when opened_at_utc > $now
+                    then ['FUTURE_BAR', 'opens at ' || opened_at_utc::varchar || ' UTC, received at ' || $now_text]"""
 
 
 @dataclass(frozen=True)
@@ -230,9 +248,11 @@ def _number(field: str, column_type: str) -> str:
     return f"case when contains({field}, '_') then null else try_cast({field} as double) end"
 
 
-def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], received_at: datetime) -> Judged:
+def judge(
+    connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], received_at: datetime, load_id: str
+) -> Judged:
     """Judge `temp.file_rows` into `temp.judged`: one row per row as received, with its values, code and
-    detail.
+    detail, all of the load `load_id`.
 
     `fate` is set for rows settled by the payload alone (`quarantined`; `identical` for repeats) and NULL for
     rows that are to be compared with the stored ones. `received_at` is aware. A wide payload has one row per
@@ -288,29 +308,18 @@ def judge(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], rec
                         || ' UTC']
                 when coalesce(case {missing} end, '') != ''
                     then ['NOT_FINITE', case {missing} end]
-                when least(open, high, low, close) <= 0
-                    then ['OHLC_INVALID', 'a price is ' || least(open, high, low, close)::varchar]
-                when high < greatest(open, low, close)
-                    then ['OHLC_INVALID', 'high ' || high::varchar || ' is below '
-                        || greatest(open, low, close)::varchar]
-                when low > least(open, close)
-                    then ['OHLC_INVALID', 'low ' || low::varchar || ' is above '
-                        || least(open, close)::varchar]
-                when least(volume, quote_volume) < 0
-                    then ['OHLC_INVALID', 'a volume is ' || least(volume, quote_volume)::varchar]
-                when opened_at_utc > $now
-                    then ['FUTURE_BAR', 'opens at ' || opened_at_utc::varchar || ' UTC, received at '
-                        || $now_text]
+                {_PRICE_RULES}
                 end as finding
             from parsed
         )
-        select * exclude (finding), finding[1] as code, finding[2] as detail,
+        select $load_id as load_id, * exclude (finding), finding[1] as code, finding[2] as detail,
             case when finding is not null then 'error' end as severity,
             case when finding is not null then 'quarantined' end as fate,
             coalesce(opened_at_utc + interval '{INTERVALS[request["interval"]]}' <= $now, false) as is_final
         from described
         """,
         {
+            "load_id": load_id,
             "pattern": SYMBOL_PATTERN,
             "needs": _needs(request, unit),
             "earliest": EARLIEST,
@@ -328,6 +337,12 @@ def received_count(connection: duckdb.DuckDBPyConnection, request: Mapping[str, 
     """Return how many rows the payload has, counted where it was read, torn lines included."""
     table = "file_rows" if request["layout"] == "long" else "judged"
     return _scalar(connection, f"select count(*) from temp.{table}") + torn_count(connection)
+
+
+def has_rows(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the file that was read last has a row, torn lines included."""
+    found = _scalar(connection, "select count(*) from (select 1 from temp.file_rows limit 1)")
+    return found + torn_count(connection) > 0
 
 
 def torn_count(connection: duckdb.DuckDBPyConnection) -> int:
@@ -361,34 +376,121 @@ def _fill_zones(connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any
 def _judge_repeats(connection: duckdb.DuckDBPyConnection) -> None:
     """Settle rows of one payload that claim the same bar: collapse equal ones, quarantine contradictions."""
     connection.execute("""
-        create or replace temp table fated as
+        create or replace temp table repeats as
         with keys as (
-            select symbol, opened_at_utc from temp.judged where fate is null group by all having count(*) > 1
+            select load_id, symbol, opened_at_utc from temp.judged where fate is null group by all having count(*) > 1
         ),
         repeats as (
             select judged.*, row(open, high, low, close, volume, quote_volume) as bar
-            from temp.judged join keys using (symbol, opened_at_utc) where fate is null
+            from temp.judged join keys using (load_id, symbol, opened_at_utc) where fate is null
         )
-        select symbol, row_number, is_final,
+        select load_id, symbol, row_number, is_final,
             min(bar) over same = max(bar) over same as is_equal,
             row_number = min(row_number) over same as is_first,
             row_number = max(row_number) over same as is_last
-        from repeats window same as (partition by symbol, opened_at_utc)
+        from repeats window same as (partition by load_id, symbol, opened_at_utc)
     """)
+    if not _scalar(connection, "select count(*) from temp.repeats"):
+        return
     connection.execute("""
-        update temp.judged set fate = 'identical' from temp.fated
-        where judged.row_number = fated.row_number and judged.symbol = fated.symbol
-            and is_equal and not is_first
+        update temp.judged set fate = 'identical' from temp.repeats
+        where judged.load_id = repeats.load_id and judged.row_number = repeats.row_number
+            and judged.symbol = repeats.symbol and is_equal and not is_first
     """)
     connection.execute("""
         update temp.judged set fate = 'quarantined', code = 'DUP_CONFLICT',
-            severity = case when fated.is_final then 'error' else 'warning' end,
-            detail = case when fated.is_final then 'contradicts another row for the same bar'
+            severity = case when repeats.is_final then 'error' else 'warning' end,
+            detail = case when repeats.is_final then 'contradicts another row for the same bar'
                 else 'replaced by a later row for the same bar, which is not final' end
-        from temp.fated
-        where judged.row_number = fated.row_number and judged.symbol = fated.symbol
-            and not is_equal and (fated.is_final or not is_last)
+        from temp.repeats
+        where judged.load_id = repeats.load_id and judged.row_number = repeats.row_number
+            and judged.symbol = repeats.symbol and not is_equal and (repeats.is_final or not is_last)
     """)
+
+
+def stage_answers(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    """Judge the rows of many answers into `temp.judged`; their loads stand in `temp.batch`.
+
+    `rows` has `BAR_COLUMNS` and `load_id`. Each load has the unit of most of its own times. A daily bar of an exchange
+    is final at the close of its session, every other bar when its length has passed.
+    """
+    clear(connection)
+    connection.register("answer_rows", rows)
+    connection.execute("create temp table staged as select * from answer_rows")
+    connection.unregister("answer_rows")
+    number = _epoch("opened_at")
+    units = " ".join(f"when '{name}' then make_timestamp((round({number} * {factor}))::bigint)"
+                     for name, _, _, factor in _UNITS)  # fmt: skip
+    lengths = " ".join(f"when '{name}' then interval '{length}'" for name, length in INTERVALS.items())
+    parsed = ", ".join(f"{_number(field, 'VARCHAR')} as {field}" for field in FIELDS)
+    texts = ", ".join(f"{field} as {field}_text" for field in FIELDS)
+    missing = " ".join(
+        f"when ({field} is null or not isfinite({field})) and not (is_close_only and {field}_text is null) "
+        f"then '{field} is ' || coalesce({field}_text, 'empty')"
+        for field in PRICES
+    ) + " ".join(
+        f" when {field}_text is not null and ({field} is null or not isfinite({field})) "
+        f"then '{field} is ' || {field}_text"
+        for field in FIELDS
+        if field not in PRICES
+    )
+    connection.execute(
+        f"""
+        create or replace temp table judged as
+        with units as (
+            select load_id, mode(unit) as unit, bool_and(open is null and high is null and low is null) as is_close_only
+            from (select load_id, open, high, low, {_unit(number)} as unit from temp.staged) group by load_id
+        ),
+        parsed as (
+            select staged.load_id, row_number, staged.symbol, opened_at, batch.symbol as wanted, batch.received_at,
+                units.unit, is_close_only, batch.interval, {texts}, {parsed}, case
+                    when regexp_full_match(trim(opened_at), '{_DATE_TEXT}') and {number} is null
+                        then timezone('UTC', timezone(coalesce(facts.timezone, 'UTC'),
+                            try_cast(regexp_extract(trim(opened_at), '^[0-9-]+') as timestamp)))
+                    when {_unit(number)} = units.unit then case units.unit {units} end
+                    when {number} is null then timezone('UTC', try_cast(opened_at as timestamptz))
+                end as opened_at_utc,
+                facts.calendar_id, facts.asset_class, facts.timezone, case batch.interval {lengths} end as length
+            from temp.staged as staged
+            join temp.batch as batch using (load_id)
+            join units using (load_id)
+            left join temp.facts as facts on facts.symbol = staged.symbol
+        ),
+        -- NULL where no session's close decides: the join is one of two equalities, or it would compare all with all
+        described as (
+            select *, case when interval = '1d' and asset_class = 'equity' then calendar_id end as closing_calendar,
+                case when interval = '1d' and asset_class = 'equity'
+                    then cast(timezone(timezone, timezone('UTC', opened_at_utc)) as date) end as local_date,
+                case
+                when symbol is null or not regexp_full_match(symbol, $pattern)
+                    then ['BAD_SYMBOL', 'symbol is ' || coalesce(symbol, 'empty') || '; needs EXCHANGE:TICKER']
+                when symbol != wanted
+                    then ['FOREIGN_ROW', 'symbol is ' || symbol || '; ' || wanted || ' was asked for']
+                when opened_at_utc is null
+                    then ['TS_UNIT', 'time is ' || coalesce(opened_at, 'empty') || '; needs epoch '
+                        || coalesce(unit, 's, ms, us') || ' like most of the answer, or an ISO date']
+                when opened_at_utc < $earliest or opened_at_utc > received_at + interval '3650 days'
+                        or opened_at_utc != date_trunc('minute', opened_at_utc)
+                    then ['TS_UNIT', 'time ' || opened_at || ' was read as ' || opened_at_utc::varchar || ' UTC']
+                when coalesce(case {missing} end, '') != ''
+                    then ['NOT_FINITE', case {missing} end]
+                {_PRICE_RULES.replace("$now_text", "received_at::varchar || ' UTC'").replace("$now", "received_at")}
+                end as finding
+            from parsed
+        )
+        select described.load_id, row_number, symbol as name, symbol, opened_at_utc, open, high, low, close, volume,
+            quote_volume, finding[1] as code, finding[2] as detail,
+            case when finding is not null then 'error' end as severity,
+            case when finding is not null then 'quarantined' end as fate,
+            coalesce(sessions.close_utc, opened_at_utc + length) <= received_at as is_final
+        from described
+        left join temp.sessions as sessions
+            on sessions.calendar_id = described.closing_calendar and sessions.session_date = described.local_date
+        """,
+        {"pattern": SYMBOL_PATTERN, "earliest": EARLIEST},
+    )
+    connection.execute("update temp.judged set is_final = false where is_final is null")
+    _judge_repeats(connection)
 
 
 def _notes(connection: duckdb.DuckDBPyConnection, unit: str | None) -> tuple[str, ...]:
@@ -410,78 +512,10 @@ def _notes(connection: duckdb.DuckDBPyConnection, unit: str | None) -> tuple[str
     return tuple(notes)
 
 
-def compare_with_stored(
-    connection: duckdb.DuckDBPyConnection, source: str, request: Mapping[str, Any], received_at: datetime
-) -> None:
-    """Give every row of `temp.judged` its fate in `temp.fated`: new, identical, superseding or quarantined.
-
-    A row is compared with the value known when it was received, so that landing an older file again changes
-    nothing. An equal bar that has become final since is superseding: only final bars enter returns.
-    """
-    connection.execute(
-        """
-        create or replace temp table fated as
-        with stored as (
-            select symbol, opened_at_utc, open, high, low, close, volume, quote_volume, is_final,
-                received_at_utc <= $now as is_known
-            from raw.bars
-            where source = $source and "interval" = $interval and adjustment = $adjustment
-                and symbol in (select distinct symbol from temp.judged where fate is null)
-            qualify row_number() over (
-                partition by symbol, opened_at_utc order by is_known desc, received_at_utc desc, load_id desc
-            ) = 1
-        )
-        select judged.* exclude (fate), coalesce(judged.fate, case
-            when stored.symbol is null then 'new'
-            when stored.is_known and (stored.is_final or not judged.is_final)
-                and judged.open is not distinct from stored.open
-                and judged.high is not distinct from stored.high
-                and judged.low is not distinct from stored.low
-                and judged.close is not distinct from stored.close
-                and judged.volume is not distinct from stored.volume
-                and judged.quote_volume is not distinct from stored.quote_volume then 'identical'
-            else 'superseding' end) as fate
-        from temp.judged
-        left join stored on judged.symbol = stored.symbol and judged.opened_at_utc = stored.opened_at_utc
-        """,
-        {
-            "source": source,
-            "interval": request["interval"],
-            "adjustment": request["adjustment"],
-            "now": received_at.astimezone(UTC).replace(tzinfo=None),
-        },
-    )
-
-
-def insert_bars(
-    connection: duckdb.DuckDBPyConnection,
-    load_id: str,
-    source: str,
-    request: Mapping[str, Any],
-    received_at: datetime,
-) -> None:
-    """Store the new and superseding rows of `temp.fated`, by symbol and time."""
-    connection.execute(
-        """
-        insert into raw.bars
-        select $load_id, $source, symbol, $interval, $adjustment, opened_at_utc, open, high, low, close,
-            volume, quote_volume, is_final, $now
-        from temp.fated where fate in ('new', 'superseding') order by symbol, opened_at_utc
-        """,
-        {
-            "load_id": load_id,
-            "source": source,
-            "interval": request["interval"],
-            "adjustment": request["adjustment"],
-            "now": received_at.astimezone(UTC).replace(tzinfo=None),
-        },
-    )
-
-
-def insert_quarantine(
+def quarantine_file_rows(
     connection: duckdb.DuckDBPyConnection, load_id: str, request: Mapping[str, Any], detected_at: datetime
 ) -> None:
-    """Keep the quarantined rows of `temp.fated` and the torn lines, each with the row as it arrived."""
+    """Keep the quarantined rows of `temp.fated` and the torn lines of a file, each with the row as it arrived."""
     now = detected_at.astimezone(UTC).replace(tzinfo=None)
     if request["layout"] == "wide":
         time = quoted(request["time_column"])
@@ -519,3 +553,17 @@ def insert_quarantine(
         """,
         {"load_id": load_id, "now": now},
     )
+
+
+def quarantine_answer_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep the quarantined rows of `temp.fated` that answers brought, each with the row as it arrived."""
+    connection.execute("""
+        insert into raw.quarantine
+        select fated.load_id, 'bars', fated.code, fated.severity,
+            case when fated.code != 'BAD_SYMBOL' then fated.symbol end, staged."row", fated.detail,
+            batch.detected_at, null
+        from temp.fated as fated
+        join temp.staged as staged on staged.load_id = fated.load_id and staged.row_number = fated.row_number
+        join temp.batch as batch on batch.load_id = fated.load_id
+        where fate = 'quarantined' order by fated.load_id, fated.row_number
+    """)

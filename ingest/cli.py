@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,7 +61,7 @@ def cli() -> None:
     """Bring data into the warehouse: land it, judge it, keep what was received.
 
     \b
-    Exit codes: 0 done, 2 usage, 3 data, 6 warehouse, 130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 data, 4 health, 5 network, 6 warehouse, 130 interrupted.
     """
 
 
@@ -291,6 +291,125 @@ def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> 
         named = [one.interface for one in findings if one.status == status]
         if named:
             raise error(f"{len(named)} of {len(findings)} interfaces of {source}: {status}", remedy=needed, named=named)
+
+
+def _data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a data command the options that all of them share."""
+    options = (
+        click.option("--profile", help="Profile whose symbols and sources are meant."),
+        click.option(
+            "--symbol", "symbols", multiple=True, help="EXCHANGE:TICKER, also several with commas or repeated."
+        ),
+        click.option("--scope", help="Comma-separated symbols; the same as --symbol."),
+        click.option(
+            "--as-of", help="Moment to work for, ISO with a zone. A profile with a request clock takes its own."
+        ),
+        click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
+        click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),
+        click.option(
+            "--strict", is_flag=True, help="End with 4 unless every symbol is OK, as strict profiles always do."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_data_options
+@click.option("--from", "first", help="First day of a replay, YYYY-MM-DD: one scan a day, for request clocks only.")
+@click.option("--to", "last", help="Last day of the replay, YYYY-MM-DD.")
+def scan(first: str | None, last: str | None, **options: Any) -> None:
+    """Ask the scanners of a profile and land their rows."""
+    _run("scan", first=first, last=last, **options)
+
+
+@cli.command()
+@_data_options
+def metadata(**options: Any) -> None:
+    """Fetch what the symbols in scope are, and the trading limits of their venue."""
+    _run("metadata", **options)
+
+
+@cli.command()
+@_data_options
+def bars(**options: Any) -> None:
+    """Fetch the bars of the symbols in scope that are not up to date."""
+    _run("bars", **options)
+
+
+@cli.command()
+@_data_options
+@click.option("--waive", help="Why an incomplete coverage is let through; kept in ops.feature_coverage.")
+def features(waive: str | None, **options: Any) -> None:
+    """Fetch the vendor's features of the symbols in scope, up to three times for those that fail."""
+    _run("features", waiver=waive, **options)
+
+
+@cli.command()
+@_data_options
+def repair(**options: Any) -> None:
+    """Heal what is missing, stale, degraded or (named by --symbol) toxic: deep, slow, then from another source."""
+    _run("repair", **options)
+
+
+@cli.command()
+@_data_options
+def recover(**options: Any) -> None:
+    """Take the failures of the last cycle through the slow lane and the alternate source."""
+    _run("recover", **options)
+
+
+@cli.command()
+@_data_options
+def audit(**options: Any) -> None:
+    """Judge the health of the symbols in scope by what is stored. Opens no connection; ends with 4 where strict."""
+    _run("audit", **options)
+
+
+@cli.command()
+@_data_options
+@click.option("--waive", help="Why an incomplete coverage of features is let through.")
+def flow(waive: str | None, **options: Any) -> None:
+    """Run the data cycle: scan, metadata, bars, repair, features, registry, snapshot."""
+    _run("flow", waiver=waive, **options)
+
+
+def _run(
+    command: str,
+    *,
+    profile: str | None,
+    symbols: Sequence[str],
+    scope: str | None,
+    as_of: str | None,
+    dry_run: bool,
+    force: bool,
+    strict: bool,
+    waiver: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+) -> None:
+    """Run one data command and end with its exit code."""
+    say = _voice()
+    from ingest.commands import Wish, run_command
+
+    run_command(
+        Wish(
+            command=command,
+            profile=profile,
+            symbols=tuple(part.strip() for text in (*symbols, scope or "") for part in text.split(",") if part.strip()),
+            as_of=as_of,
+            is_dry=dry_run,
+            is_forced=force,
+            is_strict=strict,
+            waiver=waiver,
+            first=first,
+            last=last,
+        ),
+        clock=_now,
+        say=say,
+        environment=os.environ,
+    )
 
 
 @cli.command()

@@ -1,19 +1,25 @@
-"""One load: payload into the landing, then rows into the workbench in one transaction keyed by load id."""
+"""Loads: payloads into the landing, then rows into the workbench, each load whole or absent.
+
+One payload of a desk lands by itself (`land_bars`, `land_metadata`, `land_resolution`); what sources answer lands in
+batches (`land_answers`): one archive on the disk, one transaction in the workbench. Whatever is stored, now, after a
+crash or at a rebuild, goes through `store_loads`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 from quantmill.errors import BadValue, DataContractError, WarehouseError
 from quantmill.manifest.home import Home, writer_lock
 
-from ingest import bars
-from ingest.exchanges import SYMBOL
+from ingest import bars, judging, registry, rows
+from ingest.answers import Answer, AnswerKind, Reader
+from ingest.calendars import fill_prefixes
 from ingest.landing import (
     Kind,
     Landing,
@@ -22,20 +28,29 @@ from ingest.landing import (
     digest,
     next_load_id,
     request_hash,
+    stamp_moment,
     utc_moment,
     utc_text,
 )
 from ingest.schema import create_tables
+from ingest.thresholds import FRESH_HOURS
 from ingest.workbench import Workbench, translated
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 # Codes of features.bar_spikes that a recorded resolution settles.
 RESOLVABLE = ("EXTREME", "SUSPECT_DROP")
+# Tables that no payload can make again.
+JOURNALED = ("ops.symbol_registry", "ops.sync_runs", "ops.commands", "ops.feature_coverage")
+# Loads of one transaction, and bytes of one archive: large enough that a sync and a scan of raw.bars do not count.
+BATCH_LOADS = 1000
+BATCH_BYTES = 64 << 20
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
+Readers = Mapping[tuple[AnswerKind, str], Reader]
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,8 @@ class Outcome:
 class Session:
     """A writing command at work: it holds the writer lock, the workbench and the landing.
 
-    `clock` returns an aware "now"; it is the only clock that a load sees.
+    `clock` returns an aware "now"; it is the only clock that a load sees. `readers` turn kept bytes into rows; None
+    takes those of `ingest.readers`.
     """
 
     home: Home
@@ -71,7 +87,14 @@ class Session:
     landing: Landing
     clock: Clock
     say: Say
+    readers: Readers | None = None
     command_id: str | None = None
+    journal: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection of the workbench; a failed COMMIT opens another."""
+        return self.workbench.connection
 
     def new_load(
         self,
@@ -87,8 +110,7 @@ class Session:
     ) -> Load:
         """Return the record of a load about to be landed; the first id that a command makes names it."""
         asked = request_hash(kind, source, request)
-        landed = self.landing.load_ids()
-        load_id = next_load_id(self.clock(), landed[-1] if landed else None, f"{asked} {payload_sha256}")
+        load_id = next_load_id(self.clock(), self.landing.last_load_id(), f"{asked} {payload_sha256}")
         self.command_id = self.command_id or load_id
         return Load(
             load_id=load_id,
@@ -106,10 +128,38 @@ class Session:
             finished_at=utc_text(self.clock()),
         )
 
+    def name_command(self, content: str) -> str:
+        """Return the id of this command, making one of its own where it has not landed anything yet."""
+        if self.command_id is None:
+            self.command_id = next_load_id(self.clock(), self.landing.last_load_id(), content)
+        return self.command_id
+
+    def record(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Write one row into a table of `ops`; the journal keeps it for a rebuild."""
+        entry = {"table": table, "row": dict(columns)}
+        apply_journal(self.connection, [entry])
+        self.journal.append(entry)
+
+    def keep_journal(self, symbols: Sequence[str] = ()) -> None:
+        """Make durable what `record` wrote, and the registry rows of `symbols` as they are now."""
+        entries = list(self.journal)
+        if symbols:
+            states = registry.rows_of(self.connection, symbols)
+            entries += [{"table": "ops.symbol_registry", "row": row} for row in states]
+        if entries:
+            self.landing.keep_journal(self.name_command("journal"), entries)
+        self.journal.clear()
+
 
 @contextmanager
 def open_session(
-    home: Home, *, holder: str, clock: Clock, say: Say, wait_seconds: float | None = None
+    home: Home,
+    *,
+    holder: str,
+    clock: Clock,
+    say: Say,
+    wait_seconds: float | None = None,
+    readers: Readers | None = None,
 ) -> Iterator[Session]:
     """Hold the writer lock, make the tables, replay what a crash left in the landing, and give the session.
 
@@ -122,31 +172,150 @@ def open_session(
         landing = Landing(home.landing)
         with translated(home.workbench):
             create_tables(workbench.connection)
-            recover(workbench, landing, say)
-            yield Session(home=home, workbench=workbench, landing=landing, clock=clock, say=say)
+            recover(workbench, landing, say, readers)
+            session = Session(home=home, workbench=workbench, landing=landing, clock=clock, say=say, readers=readers)
+            try:
+                yield session
+            finally:
+                landing.close()
             take_snapshot(workbench.connection)
 
 
-def recover(workbench: Workbench, landing: Landing, say: Say) -> list[Outcome]:
+def recover(workbench: Workbench, landing: Landing, say: Say, readers: Readers | None = None) -> list[Outcome]:
     """Replay the landed loads that never reached the workbench, oldest first, and say so."""
     landing.sweep()
-    stored = {row[0] for row in workbench.connection.execute("select load_id from raw.loads").fetchall()}
-    outcomes = []
-    for load_id in landing.load_ids():
-        if load_id not in stored:
-            load = landing.read_load(load_id)
-            landing.verify_payload(load)
-            try:
-                outcome = store(workbench, landing, load)
-            except DataContractError as error:
-                raise WarehouseError(
-                    f"load {load_id} ({load.origin}) was landed but cannot be replayed: {error}",
-                    remedy=f"move {landing.loads / load_id}.json away to go on without it",
-                ) from error
-            say(f"replayed load {load_id} ({load.origin}), landed before a crash: {describe(outcome)}")
-            outcomes.append(outcome)
+    waiting = landing.waiting(
+        lambda names: _stored_ids(workbench.connection, names),
+        lambda first, end: _scalar(
+            workbench.connection, "select count(*) from raw.loads where load_id >= ? and load_id < ?", [first, end]
+        ),
+    )
+    for load in waiting:
+        landing.verify_payload(load)
+    outcomes: list[Outcome] = []
+    if waiting:
+        try:
+            outcomes = store_loads(workbench, landing, waiting, readers=readers)
+        except DataContractError as error:
+            raise WarehouseError(
+                f"loads that were landed before cannot be replayed, of {len(waiting)} the first is "
+                f"{waiting[0].load_id} ({waiting[0].origin}): {error}",
+                remedy=f"move its file away from {landing.folder} to go on without it",
+            ) from error
+        for load, outcome in list(zip(waiting, outcomes, strict=True))[:10]:
+            say(f"replayed load {load.load_id} ({load.origin}), landed before a crash: {describe(outcome)}")
+        if len(waiting) > 10:
+            say(f"replayed {len(waiting) - 10} more loads that were landed before a crash")
     take_snapshot(workbench.connection)
     return outcomes
+
+
+def _stored_ids(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> set[str]:
+    rows = connection.execute(
+        "select load_id from raw.loads semi join (select unnest(?::varchar[]) as load_id) using (load_id)",
+        [list(names)],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def _scalar(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any]) -> int:
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def land_answers(
+    session: Session,
+    answers: Iterable[Answer],
+    *,
+    context: Callable[[Answer], Mapping[str, Any]] = lambda _: {},
+    report: Callable[[Load, Outcome], None] | None = None,
+) -> list[tuple[Load, Outcome]]:
+    """Land what sources answered, as it comes, and store it batch by batch; every answer becomes a load.
+
+    `context` says of an answer what its bytes do not: `expected_session`, `pass`, the resolved scanner. `report` gets
+    each load when it is stored. A batch whose answers arrive in another order has the same load ids: they are sorted by
+    what was asked.
+    """
+    landed: list[tuple[Load, Outcome]] = []
+    for batch in _batches(answers):
+        loads, payloads = _records(session, batch, context)
+        kept = session.landing.keep_batch(loads, payloads)
+        outcomes = store_loads(session.workbench, session.landing, kept, readers=session.readers, payloads=payloads)
+        for load, outcome in zip(kept, outcomes, strict=True):
+            if report is not None:
+                report(load, outcome)
+            landed.append((load, outcome))
+    return landed
+
+
+def _batches(answers: Iterable[Answer]) -> Iterator[list[Answer]]:
+    batch: list[Answer] = []
+    size = 0
+    for answer in answers:
+        batch.append(answer)
+        size += len(answer.payload or b"")
+        if len(batch) >= BATCH_LOADS or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _records(
+    session: Session, batch: Sequence[Answer], context: Callable[[Answer], Mapping[str, Any]]
+) -> tuple[list[Load], dict[str, bytes]]:
+    """Return the load records of a batch, whose stamps follow each other, and the payloads by name."""
+    asked = [(request_hash(answer.kind, answer.source, answer.request), answer) for answer in batch]
+    # The first answer of every series before the second of any: a series may occur once in one judgement.
+    places: dict[Any, int] = {}
+    keyed: list[tuple[str, int, int, str, Answer]] = []
+    for hashed, answer in sorted(
+        asked, key=lambda one: (one[1].kind, canonical_json(one[1].request), digest(one[1].payload or b""))
+    ):
+        series = (answer.kind, answer.source, answer.request.get("symbol"))
+        places[series] = places.get(series, 0) + 1
+        keyed.append((answer.kind, places[series], len(keyed), hashed, answer))
+    keyed.sort(key=lambda one: one[:3])
+    now = session.clock()
+    loads: list[Load] = []
+    payloads: dict[str, bytes] = {}
+    previous = session.landing.last_load_id()
+    first = stamp_moment(next_load_id(now, previous, ""))
+    for number, (_, _, _, hashed, answer) in enumerate(keyed):
+        sha256 = None if answer.payload is None else digest(answer.payload)
+        name = None if sha256 is None else f"{sha256}.{answer.extension}"
+        if name is not None and answer.payload is not None:
+            payloads[name] = answer.payload
+        load_id = next_load_id(first + timedelta(microseconds=number), None, f"{hashed} {sha256}")
+        session.command_id = session.command_id or load_id
+        loads.append(
+            Load(
+                load_id=load_id,
+                command_id=session.command_id,
+                kind=answer.kind,
+                source=answer.source,
+                origin=answer.origin,
+                request=dict(answer.request),
+                request_hash=hashed,
+                payload=name,
+                payload_sha256=sha256,
+                payload_bytes=len(answer.payload or b""),
+                received_at=utc_text(answer.received_at),
+                started_at=utc_text(answer.started_at),
+                finished_at=utc_text(max(now, answer.received_at)),
+                symbols=(answer.request["symbol"],) if answer.request.get("symbol") else (),
+                state=answer.state,
+                code=answer.code,
+                error=answer.error,
+                attempts=tuple(
+                    {**asdict(attempt), "started_at": utc_text(attempt.started_at)} for attempt in answer.attempts
+                ),
+                counters=dict(answer.counters),
+                context=dict(context(answer)),
+            )
+        )
+    return loads, payloads
 
 
 def land_bars(
@@ -172,6 +341,7 @@ def land_bars(
     load = session.new_load(
         "bars", source, origin, request, digest(data), len(data), extension, received_at, started_at
     )
+    load = _with(load, context={"is_forced": True} if force else {})
     connection = session.workbench.connection
     earlier = None if force else _landed_before(connection, load)
     notes: tuple[str, ...]
@@ -181,19 +351,20 @@ def land_bars(
         with session.landing.incoming(data) as path:
             bars.read_payload(connection, path, request)
             symbols = tuple(bars.symbols_named(connection, request))
-            judged = bars.judge(connection, request, received_at)
+            if before is not None and bars.has_rows(connection):
+                before(symbols)
+                # What `before` landed came first, so this load takes a later id.
+                later = session.new_load(
+                    "bars", source, origin, request, digest(data), len(data), extension, received_at, started_at
+                )
+                load = _with(later, context=load.context)
+            judged = bars.judge(connection, request, received_at, load.load_id)
         if judged.received == 0:
             raise DataContractError(
                 f"{origin} holds no row; at least one was needed",
                 remedy="look at the file; nothing was landed",
             )
         notes = judged.notes
-        if before is not None:
-            before(symbols)
-            # What `before` landed came first, so this load takes a later id.
-            load = session.new_load(
-                "bars", source, origin, request, digest(data), len(data), extension, received_at, started_at
-            )
     session.landing.keep_payload(data, extension)
     load = _with(load, symbols=symbols, notes=notes, finished_at=utc_text(session.clock()))
     session.landing.keep_load(load)
@@ -274,35 +445,118 @@ def _with(load: Load, **changes: Any) -> Load:
     return replace(load, **changes)
 
 
-def store(workbench: Workbench, landing: Landing, load: Load, *, is_judged: bool = False) -> Outcome:
-    """Put the rows of a landed load and its record into the workbench, in one transaction, once.
+def store(
+    workbench: Workbench, landing: Landing, load: Load, *, readers: Readers | None = None, is_judged: bool = False
+) -> Outcome:
+    """Put the rows of one landed load and its record into the workbench, in one transaction, once.
 
-    A COMMIT that fails may have succeeded (a full disk does that), so the file is opened again and asked for
-    the load id before a second and last attempt. `is_judged` says that the payload has been read and judged
-    on this connection.
+    `is_judged` says that its file has been read and judged on this connection.
+    """
+    return store_loads(workbench, landing, [load], readers=readers, is_judged=is_judged)[0]
+
+
+def store_loads(
+    workbench: Workbench,
+    landing: Landing,
+    loads: Sequence[Load],
+    *,
+    readers: Readers | None = None,
+    payloads: Mapping[str, bytes] | None = None,
+    is_judged: bool = False,
+) -> list[Outcome]:
+    """Put landed loads into the workbench and return their outcomes in order; what is stored already stays as it is.
+
+    Neighbouring loads that cannot touch each other's rows share a transaction. Where one fails, its loads are tried
+    one by one, after the file was opened again: a COMMIT that fails may have succeeded (a full disk does that), so
+    the load id is looked up first. `payloads` are bytes by name that need not be read again.
     """
     import duckdb
 
+    found = stored_outcomes(workbench.connection, [load.load_id for load in loads])
+    waiting = [load for load in loads if load.load_id not in found]
     with translated(workbench.path):
-        try:
-            return _store_once(workbench.connection, landing, load, is_judged=is_judged)
-        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException):
-            workbench.reopen()
-            return _store_once(workbench.connection, landing, load, is_judged=False)
+        for wave in _waves(waiting):
+            try:
+                outcomes = _store_wave(workbench.connection, landing, wave, readers, payloads, is_judged=is_judged)
+            except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException):
+                workbench.reopen()
+                outcomes = []
+                for load in wave:
+                    done = stored_outcomes(workbench.connection, [load.load_id])
+                    outcomes += [done[load.load_id]] if done else _store_wave(
+                        workbench.connection, landing, [load], readers, payloads
+                    )  # fmt: skip
+            found.update({outcome.load_id: outcome for outcome in outcomes})
+    return [found[load.load_id] for load in loads]
 
 
-def _store_once(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool) -> Outcome:
-    done = stored_outcome(connection, load.load_id)
-    if done is not None:
-        return done
-    insert = _prepare(connection, landing, load, is_judged=is_judged)
+def _is_file(load: Load) -> bool:
+    return load.kind == "bars" and "layout" in load.request
+
+
+def _waves(loads: Sequence[Load]) -> Iterator[list[Load]]:
+    """Cut loads into runs of one kind in which no symbol and no request occurs twice; a file stands alone."""
+    wave: list[Load] = []
+    seen: set[str] = set()
+    for load in loads:
+        key = str(load.context.get("symbol") or load.request.get("symbol") or load.request_hash)
+        is_new = bool(wave) and (
+            _is_file(load)
+            or _is_file(wave[-1])
+            or load.kind != wave[-1].kind
+            or key in seen
+            or len(wave) >= BATCH_LOADS
+        )
+        if is_new:
+            yield wave
+            wave, seen = [], set()
+        wave.append(load)
+        seen.add(key)
+    if wave:
+        yield wave
+
+
+def _store_wave(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    wave: Sequence[Load],
+    readers: Readers | None,
+    payloads: Mapping[str, bytes] | None,
+    *,
+    is_judged: bool = False,
+) -> list[Outcome]:
+    """Read, judge and store loads that can be judged together, in one transaction.
+
+    Reading comes before the transaction: inside it DuckDB numbers the rows of a temporary table differently.
+    """
+    kind = wave[0].kind
+    if kind == "resolutions":
+        prepared: Callable[[], list[Outcome]] = lambda: [  # noqa: E731
+            _insert_resolutions(connection, landing, load) for load in wave
+        ]
+    elif _is_file(wave[0]):
+        prepared = _prepare_file(connection, landing, wave[0], is_judged=is_judged)
+    elif kind == "bars":
+        prepared = _prepare_bars(connection, landing, wave, readers, payloads)
+    else:
+        prepared = _prepare_rows(connection, landing, wave, readers, payloads)
     connection.execute("begin")
     try:
-        outcome = insert()
-        _require_identity(outcome)
-        connection.execute(
-            "insert into raw.loads values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+        outcomes = prepared()
+        for outcome in outcomes:
+            _require_identity(outcome)
+        _insert_loads(connection, wave, outcomes)
+    except BaseException:
+        _roll_back(connection)
+        raise
+    connection.execute("commit")
+    return outcomes
+
+
+def _insert_loads(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load], outcomes: Sequence[Outcome]) -> None:
+    columns: list[list[Any]] = [list(column) for column in zip(
+        *(
+            (
                 load.load_id,
                 load.kind,
                 load.source,
@@ -317,13 +571,14 @@ def _store_once(connection: duckdb.DuckDBPyConnection, landing: Landing, load: L
                 _naive(utc_moment(load.started_at)),
                 _naive(utc_moment(load.finished_at)),
                 outcome.error,
-            ],
-        )
-    except BaseException:
-        _roll_back(connection)
-        raise
-    connection.execute("commit")
-    return outcome
+            )
+            for load, outcome in zip(wave, outcomes, strict=True)
+        ),
+        strict=True,
+    )]  # fmt: skip
+    text, number, moment = "unnest(?::varchar[])", "unnest(?::bigint[])", "unnest(?::timestamp[])"
+    types = [*[text] * 6, *[number] * 5, *[moment] * 2, text]
+    connection.execute(f"insert into raw.loads select {', '.join(types)}", columns)
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
@@ -351,15 +606,20 @@ def _require_identity(outcome: Outcome) -> None:
 
 def stored_outcome(connection: duckdb.DuckDBPyConnection, load_id: str) -> Outcome | None:
     """Return what `raw.loads` says about one load, or None."""
-    row = connection.execute(
+    return stored_outcomes(connection, [load_id]).get(load_id)
+
+
+def stored_outcomes(connection: duckdb.DuckDBPyConnection, load_ids: Sequence[str]) -> dict[str, Outcome]:
+    """Return what `raw.loads` says about those of some loads that it holds, by load id."""
+    found = connection.execute(
         """
         select load_id, kind, source, status, rows_received, rows_new, rows_identical, rows_superseding,
             rows_quarantined, error
-        from raw.loads where load_id = ?
+        from raw.loads semi join (select unnest(?::varchar[]) as load_id) using (load_id)
         """,
-        [load_id],
-    ).fetchone()
-    return Outcome(*row) if row else None
+        [list(load_ids)],
+    ).fetchall()
+    return {row[0]: Outcome(*row) for row in found}
 
 
 def _landed_before(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome | None:
@@ -396,42 +656,60 @@ def _landed_before(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome
     return None if changed is None or changed[0] else stored_outcome(connection, row[0])
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool
-) -> Callable[[], Outcome]:
-    """Read and judge the payload of a load, unless that is done, and return what is left for the transaction.
+def _fill_batch(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> None:
+    """Make `temp.batch`: one row per load of the wave, as the judgement needs it."""
+    columns = [list(column) for column in zip(
+        *(
+            (
+                load.load_id,
+                load.kind,
+                load.source,
+                load.context.get("symbol") or load.request.get("symbol"),
+                load.context.get("interval") or load.request.get("interval"),
+                load.context.get("adjustment") or load.request.get("adjustment"),
+                _naive(utc_moment(load.received_at)),
+                _naive(utc_moment(load.finished_at)),
+                _is_file(load),
+                load.context.get("expected_session"),
+            )
+            for load in wave
+        ),
+        strict=True,
+    )]  # fmt: skip
+    types = [*["varchar"] * 6, *["timestamp"] * 2, "boolean", "date"]
+    names = (
+        "load_id", "kind", "source", "symbol", "interval", "adjustment", "received_at", "detected_at", "is_file",
+        "expected_session",
+    )  # fmt: skip
+    selected = ", ".join(f"unnest(?::{kind}[]) as {name}" for kind, name in zip(types, names, strict=True))
+    connection.execute(f"create or replace temp table batch as select {selected}", columns)
 
-    Reading comes before the transaction: inside it DuckDB numbers the rows of a temporary table differently.
-    """
-    if load.kind == "symbol_metadata":
-        return lambda: _insert_metadata(connection, landing, load)
-    if load.kind == "resolutions":
-        return lambda: _insert_resolutions(connection, landing, load)
+
+def _prepare_file(
+    connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load, *, is_judged: bool
+) -> Callable[[], list[Outcome]]:
+    """Read and judge a file, unless it was landed before, and return what is left for the transaction."""
     if not is_judged:
-        earlier = _landed_before(connection, load)
+        earlier = None if load.context.get("is_forced") else _landed_before(connection, load)
         if earlier is not None:
-            return lambda: _repeat(connection, load, earlier)
+            repeated = earlier
+            return lambda: [_repeat(connection, load, repeated)]
         bars.read_payload(connection, landing.payload_path(load), load.request)
-        bars.judge(connection, load.request, utc_moment(load.received_at))
-    return lambda: _insert_bars(connection, load)
+        bars.judge(connection, load.request, utc_moment(load.received_at), load.load_id)
+    _fill_batch(connection, [load])
+    fill_prefixes(connection)
+    judging.fill_facts(connection, list(load.symbols))
+    return lambda: [_insert_file(connection, load)]
 
 
 def _repeat(connection: duckdb.DuckDBPyConnection, load: Load, earlier: Outcome) -> Outcome:
     """Record a load whose payload has nothing new, from the counts of the earlier one."""
-    connection.execute(
-        """
-        update ops.symbol_registry set last_attempt_utc = ?, consecutive_failures = 0,
-            reason = case when status in ('TOXIC', 'DELISTED') then reason end,
-            status = case when status in ('TOXIC', 'DELISTED') then status else 'STABLE' end
-        where list_contains(?::varchar[], symbol)
-        """,
-        [_naive(utc_moment(load.finished_at)), list(load.symbols)],
-    )
+    registry.note_repeat(connection, load)
     return Outcome(
         load_id=load.load_id,
         kind=load.kind,
         source=load.source,
-        status="UP_TO_DATE",
+        status="UP_TO_DATE" if _is_file(load) else "DUPLICATE",
         rows_received=earlier.rows_received,
         rows_new=0,
         rows_identical=earlier.rows_received,
@@ -440,12 +718,11 @@ def _repeat(connection: duckdb.DuckDBPyConnection, load: Load, earlier: Outcome)
     )
 
 
-def _insert_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
-    received_at, detected_at = utc_moment(load.received_at), utc_moment(load.finished_at)
-    bars.compare_with_stored(connection, load.source, load.request, received_at)
-    bars.insert_bars(connection, load.load_id, load.source, load.request, received_at)
-    bars.insert_quarantine(connection, load.load_id, load.request, detected_at)
-    _register_bars(connection, load)
+def _insert_file(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
+    judging.compare_with_stored(connection)
+    judging.check(connection)
+    judging.insert_bars(connection)
+    bars.quarantine_file_rows(connection, load.load_id, load.request, utc_moment(load.finished_at))
     fates = dict(connection.execute("select fate, count(*) from temp.fated group by fate").fetchall())
     codes = connection.execute(
         """
@@ -459,11 +736,13 @@ def _insert_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
     errors = sum(count for _, _, count in codes)
     new, superseding = fates.get("new", 0), fates.get("superseding", 0)
     found = ", ".join(f"{code} {count}" for code, count, _ in codes)
+    status = status_of(received=received, errors=errors, changed=new + superseding)
+    registry.note_bars(connection, {load.load_id: status}, zone=load.request["timezone"])
     return Outcome(
         load_id=load.load_id,
         kind=load.kind,
         source=load.source,
-        status=status_of(received=received, errors=errors, changed=new + superseding),
+        status=status,
         rows_received=received,
         rows_new=new,
         rows_identical=fates.get("identical", 0),
@@ -488,126 +767,210 @@ def status_of(*, received: int, errors: int, changed: int) -> str:
     return "OK" if changed else "UP_TO_DATE"
 
 
-def _register_bars(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
-    """Note in the registry how the load went for each symbol it names.
+def _read(
+    landing: Landing,
+    wave: Sequence[Load],
+    readers: Readers | None,
+    payloads: Mapping[str, bytes] | None,
+) -> tuple[pa.Table | None, dict[str, str]]:
+    """Return the rows of the loads that have some, with their load ids, and why others cannot be read."""
+    import pyarrow as pa
 
-    TOXIC and DELISTED are left to the checks that set them. A session is the date of a bar in the exchange's
-    zone.
+    known = readers
+    tables, faults = [], {}
+    for load in wave:
+        if load.payload is None or load.state in ("failed", "unknown_symbol"):
+            continue
+        data = (payloads or {}).get(load.payload) or landing.payload(load)
+        try:
+            if load.request.get("format") == "json":
+                table = rows.read_json(data)
+            else:
+                if known is None:
+                    from ingest.readers import READERS
+
+                    known = READERS
+                table = known[cast("AnswerKind", load.kind), load.source](data, load.request)
+        except DataContractError as error:
+            faults[load.load_id] = error.message
+            continue
+        tables.append(table.append_column("load_id", pa.array([load.load_id] * len(table), pa.string())))
+    return (pa.concat_tables(tables) if tables else None), faults
+
+
+def _duplicates(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> dict[str, Outcome]:
+    """Return by load id the earlier outcome of loads that brought the same bytes for the same request just before.
+
+    Bars count as such only where the earlier load reached the session that is to be reached now and no other load of
+    the source has touched the symbol since. A forced load is never one.
     """
-    connection.execute(
-        """
-        insert into ops.symbol_registry
-        with seen as (
-            select symbol,
-                count(*) filter (where fate != 'quarantined') as accepted,
-                count(*) filter (where severity = 'error') as errors,
-                string_agg(distinct code, ', ' order by code) filter (where severity = 'error') as codes,
-                max(opened_at_utc) filter (where fate != 'quarantined' and is_final) as last_opened
-            from temp.fated where code is distinct from 'BAD_SYMBOL' group by symbol
-        ),
-        joined as (
-            select seen.*, known.status as old_status, known.reason as old_reason,
-                known.consecutive_failures as old_failures,
-                greatest(known.last_final_session,
-                    ((last_opened at time zone 'UTC') at time zone coalesce($zone, zones.timezone))::date
-                ) as last_final
-            from seen
-            left join ops.symbol_registry as known using (symbol)
-            left join temp.zones as zones on zones.prefix = split_part(seen.symbol, ':', 1)
-        )
-        select symbol,
-            case when old_status in ('TOXIC', 'DELISTED') then old_status
-                when errors = 0 then 'STABLE'
-                when accepted = 0 and last_final is null then 'MISSING'
-                else 'DEGRADED' end,
-            case when old_status in ('TOXIC', 'DELISTED') then old_reason
-                when errors > 0 then errors || ' rows in quarantine: ' || codes end,
-            last_final, $at, case when errors = 0 then 0 else coalesce(old_failures, 0) + 1 end
-        from joined order by symbol
-        on conflict (symbol) do update set status = excluded.status, reason = excluded.reason,
-            last_final_session = excluded.last_final_session, last_attempt_utc = excluded.last_attempt_utc,
-            consecutive_failures = excluded.consecutive_failures
+    asked = [
+        load
+        for load in wave
+        if load.payload_sha256
+        and load.state == "complete"
+        and not load.context.get("is_forced")
+        and load.request.get("format") != "json"
+    ]
+    if not asked:
+        return {}
+    found = connection.execute(
+        f"""
+        select asked.load_id, max(loads.load_id)
+        from (
+            select unnest($ids::varchar[]) as load_id, unnest($kinds::varchar[]) as kind,
+                unnest($sources::varchar[]) as source, unnest($requests::varchar[]) as request_hash,
+                unnest($payloads::varchar[]) as payload_sha256, unnest($received::timestamp[]) as received_at,
+                unnest($symbols::varchar[]) as symbol, unnest($expected::date[]) as expected_session
+        ) as asked
+        join raw.loads as loads
+            on loads.kind = asked.kind and loads.source = asked.source and loads.request_hash = asked.request_hash
+            and loads.payload_sha256 = asked.payload_sha256 and loads.load_id < asked.load_id
+            and loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY', 'DUPLICATE')
+            and loads.finished_at_utc between asked.received_at - interval {FRESH_HOURS} hour and asked.received_at
+        left join ops.symbol_registry as known on known.symbol = asked.symbol
+        where asked.kind != 'bars' or (
+            known.status = 'STABLE' and coalesce(known.last_final_session >= asked.expected_session, true)
+            and loads.load_id >= (select coalesce(max(bars.load_id), '') from raw.bars as bars
+                where bars.symbol = asked.symbol and bars.source = asked.source))
+        group by asked.load_id
         """,
-        {"zone": load.request["timezone"], "at": _naive(utc_moment(load.finished_at))},
-    )
+        {
+            "ids": [load.load_id for load in asked],
+            "kinds": [load.kind for load in asked],
+            "sources": [load.source for load in asked],
+            "requests": [load.request_hash for load in asked],
+            "payloads": [load.payload_sha256 for load in asked],
+            "received": [_naive(utc_moment(load.received_at)) for load in asked],
+            "symbols": [load.context.get("symbol") or load.request.get("symbol") for load in asked],
+            "expected": [load.context.get("expected_session") for load in asked],
+        },
+    ).fetchall()
+    earlier = stored_outcomes(connection, [row[1] for row in found])
+    return {load_id: earlier[before] for load_id, before in found}
 
 
-def _insert_metadata(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
-    """Store the descriptions that differ from the latest ones of the same source, as received."""
-    rows = json.loads(landing.payload_path(load).read_bytes())
-    texts = [canonical_json(row) for row in rows]
-    symbols = [str(row.get("symbol", "")) for row in rows]
-    good = [bool(SYMBOL.match(symbol)) for symbol in symbols]
-    received_at, finished_at = _naive(utc_moment(load.received_at)), _naive(utc_moment(load.finished_at))
-    connection.execute(
-        """
-        create or replace temp table descriptions as
-        with given as (
-            select unnest($symbols::varchar[]) as symbol, unnest($texts::varchar[]) as payload,
-                unnest($good::boolean[]) as is_good,
-                unnest(range(1, len($symbols::varchar[]) + 1)) as row_number
-        ),
-        stored as (
-            select meta.symbol, meta.payload from raw.symbol_metadata as meta
-            join raw.loads as loads using (load_id)
-            where loads.source = $source and meta.received_at_utc <= $received_at
-            qualify row_number() over (
-                partition by meta.symbol
-                order by meta.received_at_utc desc, load_id desc, meta.row_number desc
-            ) = 1
+def _prepare_bars(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    wave: Sequence[Load],
+    readers: Readers | None,
+    payloads: Mapping[str, bytes] | None,
+) -> Callable[[], list[Outcome]]:
+    """Read and judge answers with bars together and return what is left for the transaction."""
+    repeated = _duplicates(connection, wave)
+    fresh = [load for load in wave if load.load_id not in repeated]
+    table, faults = _read(landing, fresh, readers, payloads)
+    _fill_batch(connection, wave)
+    fill_prefixes(connection)
+    symbols = sorted({str(load.context.get("symbol") or load.request.get("symbol")) for load in wave})
+    judging.fill_facts(connection, symbols)
+    judging.fill_needed_sessions(connection)
+    bars.stage_answers(connection, table if table is not None else rows.no_bars())
+    return lambda: _insert_answers(connection, wave, repeated, faults)
+
+
+def _insert_answers(
+    connection: duckdb.DuckDBPyConnection,
+    wave: Sequence[Load],
+    repeated: Mapping[str, Outcome],
+    faults: Mapping[str, str],
+) -> list[Outcome]:
+    judging.compare_with_stored(connection)
+    judging.check(connection)
+    judging.insert_bars(connection)
+    bars.quarantine_answer_rows(connection)
+    counts = judging.count_loads(connection)
+    outcomes = []
+    for load in wave:
+        earlier = repeated.get(load.load_id)
+        if earlier is not None:
+            outcomes.append(_repeat(connection, load, earlier))
+            continue
+        count = counts.get(load.load_id, judging.Counts())
+        status, error = bars_status(load, count, faults.get(load.load_id))
+        outcomes.append(
+            Outcome(
+                load_id=load.load_id,
+                kind=load.kind,
+                source=load.source,
+                status=status,
+                rows_received=count.received,
+                rows_new=count.new,
+                rows_identical=count.identical,
+                rows_superseding=count.superseding,
+                rows_quarantined=count.quarantined,
+                error=error,
+            )
         )
-        select given.*, case when not is_good then 'quarantined' when stored.symbol is null then 'new'
-            when stored.payload = given.payload then 'identical' else 'superseding' end as fate
-        from given left join stored on stored.symbol = given.symbol
-        """,
-        {"symbols": symbols, "texts": texts, "good": good, "source": load.source, "received_at": received_at},
-    )
-    connection.execute(
-        """
-        insert into raw.symbol_metadata select ?, row_number, symbol, payload, ?
-        from temp.descriptions where fate in ('new', 'superseding') order by row_number
-        """,
-        [load.load_id, received_at],
-    )
-    connection.execute(
-        """
-        insert into raw.quarantine select ?, 'symbol_metadata', 'BAD_SYMBOL', 'error', null, payload,
-            'symbol is ' || symbol || '; needs EXCHANGE:TICKER', ?, null
-        from temp.descriptions where fate = 'quarantined' order by row_number
-        """,
-        [load.load_id, finished_at],
-    )
-    connection.execute(
-        """
-        insert into ops.symbol_registry
-        select symbol, 'REGISTERED', 'no bar was landed yet', null, ?, 0 from temp.descriptions
-        where fate != 'quarantined' order by symbol on conflict (symbol) do nothing
-        """,
-        [finished_at],
-    )
-    fates = dict(connection.execute("select fate, count(*) from temp.descriptions group by fate").fetchall())
-    lost, received = fates.get("quarantined", 0), len(rows)
-    new, superseding = fates.get("new", 0), fates.get("superseding", 0)
-    return Outcome(
-        load_id=load.load_id,
-        kind=load.kind,
-        source=load.source,
-        status=status_of(received=received, errors=lost, changed=new + superseding),
-        rows_received=received,
-        rows_new=new,
-        rows_identical=fates.get("identical", 0),
-        rows_superseding=superseding,
-        rows_quarantined=lost,
-        error=f"{lost} of {received} rows are in quarantine: BAD_SYMBOL {lost}" if lost else None,
-    )
+    fresh = {outcome.load_id: outcome.status for outcome in outcomes if outcome.load_id not in repeated}
+    registry.note_bars(connection, fresh)
+    registry.note_answers(connection, [load for load in wave if load.load_id in fresh], outcomes)
+    return outcomes
+
+
+def bars_status(load: Load, count: judging.Counts, fault: str | None) -> tuple[str, str | None]:
+    """Return status and error of a load of bars from what the request brought and how its rows were judged.
+
+    Where the load was to reach a session, zero new bars are a success only when it is reached.
+    """
+    said = load.error or load.code
+    reason = f"{load.code}: {said}" if load.code and load.code not in (said or "") else said
+    if fault is not None:
+        return "FAILED", f"BODY_PARSE: {fault}"
+    if load.state == "failed":
+        return ("REJECTED" if load.code == "SCHEMA_DRIFT" else "FAILED"), reason or "FAILED: nothing usable arrived"
+    if load.state == "unknown_symbol":
+        return "EMPTY", reason if load.code else f"UNKNOWN_SYMBOL: {said or 'the source does not know the symbol'}"
+    if count.received == 0:
+        return "EMPTY", reason or "the source has no bars of the symbol in this range"
+    lost = None
+    if count.quarantined:
+        lost = f"{count.quarantined} of {count.received} rows are in quarantine: {count.codes}"
+    if count.is_rejected or count.errors == count.received:
+        return "REJECTED", lost
+    if load.state == "partial":
+        return "PARTIAL", "; ".join(filter(None, (reason or "PARTIAL: the answer is incomplete", lost)))
+    if count.errors:
+        return "PARTIAL", lost
+    expected = load.context.get("expected_session")
+    if expected is None:
+        return ("OK" if count.new + count.superseding else "UP_TO_DATE"), lost
+    if count.last_final is not None and count.last_final.isoformat() >= expected:
+        return ("OK" if count.new_final else "UP_TO_DATE"), lost
+    behind = f"the last final bar is of {count.last_final}, the last complete session is {expected}"
+    if count.new_final:
+        return "PARTIAL", "; ".join(filter(None, (f"BEHIND: {behind}", lost)))
+    return "NO_PROGRESS", "; ".join(filter(None, (f"no new bar and {behind}", lost)))
+
+
+def _prepare_rows(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    wave: Sequence[Load],
+    readers: Readers | None,
+    payloads: Mapping[str, bytes] | None,
+) -> Callable[[], list[Outcome]]:
+    """Read and judge answers of one kind other than bars and return what is left for the transaction."""
+    repeated = _duplicates(connection, wave)
+    fresh = [load for load in wave if load.load_id not in repeated]
+    table, faults = _read(landing, fresh, readers, payloads)
+    _fill_batch(connection, wave)
+    rows.stage(connection, table)
+    return lambda: [
+        _repeat(connection, load, repeated[load.load_id])
+        if load.load_id in repeated
+        else Outcome(load.load_id, load.kind, load.source, *counted)
+        for load, counted in zip(wave, rows.store(connection, wave, set(repeated), faults), strict=True)
+    ]
 
 
 def _insert_resolutions(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
     """Store the resolutions that say something else than the newest one of the same symbol, session and code."""
-    rows = json.loads(landing.payload_path(load).read_bytes())
+    given = json.loads(landing.payload(load))
     received_at = _naive(utc_moment(load.received_at))
     counts = {"new": 0, "identical": 0, "superseding": 0}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(given, start=1):
         text = canonical_json(row)
         stored = connection.execute(
             """
@@ -628,13 +991,28 @@ def _insert_resolutions(connection: duckdb.DuckDBPyConnection, landing: Landing,
         load_id=load.load_id,
         kind=load.kind,
         source=load.source,
-        status=status_of(received=len(rows), errors=0, changed=counts["new"] + counts["superseding"]),
-        rows_received=len(rows),
+        status=status_of(received=len(given), errors=0, changed=counts["new"] + counts["superseding"]),
+        rows_received=len(given),
         rows_new=counts["new"],
         rows_identical=counts["identical"],
         rows_superseding=counts["superseding"],
         rows_quarantined=0,
     )
+
+
+def apply_journal(connection: duckdb.DuckDBPyConnection, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of journal entries into their tables of `ops`; a registry row takes the place of its symbol's."""
+    for entry in entries:
+        names, values = list(entry["row"]), list(entry["row"].values())
+        columns = ", ".join(f'"{name}"' for name in names)
+        verb = "insert or replace" if entry["table"] == "ops.symbol_registry" else "insert"
+        if entry["table"] not in JOURNALED:
+            raise WarehouseError(
+                f"a journal names the table {entry['table']}; one of {', '.join(JOURNALED)} was needed",
+                remedy="restore the journal from a backup; nothing was changed",
+            )
+        marks = ", ".join("?" for _ in names)
+        connection.execute(f"{verb} into {entry['table']} ({columns}) values ({marks})", values)
 
 
 def symbols_without_metadata(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from quantmill.errors import MissingLanding, WarehouseError, WarehouseLocked
 from quantmill.manifest.home import Home, writer_lock
 
 from ingest.landing import Landing, sync_folder
-from ingest.loads import Outcome, Say, store, take_snapshot
+from ingest.loads import Outcome, Readers, Say, apply_journal, store_loads, take_snapshot
 from ingest.schema import create_tables
 from ingest.workbench import Workbench, translated
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[Outcome]:
+def rebuild(
+    home: Home, *, say: Say, wait_seconds: float | None = None, readers: Readers | None = None
+) -> list[Outcome]:
     """Replay every landed load into a new file, restore history, and rename it over the workbench.
 
     Raises `MissingLanding` without landed loads, and `WarehouseError` for a damaged landing file, for a
@@ -28,7 +31,7 @@ def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[
     with writer_lock(home, holder="ingest rebuild", wait_seconds=wait_seconds, say=say):
         landing = Landing(home.landing)
         landing.sweep()
-        loads = [landing.read_load(load_id) for load_id in landing.load_ids()]
+        loads = landing.all_loads()
         if not loads:
             raise MissingLanding(
                 f"{home.landing} holds no load; there is nothing to rebuild from",
@@ -45,11 +48,13 @@ def rebuild(home: Home, *, say: Say, wait_seconds: float | None = None) -> list[
             outcomes = []
             with Workbench(new) as workbench, translated(new):
                 create_tables(workbench.connection)
-                for number, load in enumerate(loads):
-                    outcomes.append(store(workbench, landing, load))
-                    is_last_of_command = number + 1 == len(loads) or loads[number + 1].command_id != load.command_id
-                    if is_last_of_command:
-                        take_snapshot(workbench.connection)
+                journals = landing.read_journals()
+                order = sorted({load.command_id for load in loads} | set(journals))
+                by_command = {name: list(group) for name, group in groupby(loads, lambda load: load.command_id)}
+                for command_id in order:
+                    outcomes += store_loads(workbench, landing, by_command.get(command_id, []), readers=readers)
+                    apply_journal(workbench.connection, journals.get(command_id, []))
+                    take_snapshot(workbench.connection)
                 say(f"replayed {len(loads)} loads")
                 if home.snapshot.is_file():
                     restored = _restore_history(workbench.connection, home.snapshot)

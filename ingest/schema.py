@@ -48,7 +48,7 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "kind",
                 "VARCHAR NOT NULL",
-                "bars, symbol_metadata, scan, execution_limits, vendor_features, resolutions",
+                "bars, symbol_metadata, scan, execution_limits, vendor_features, corporate_actions, resolutions",
             ),
             Column("source", "VARCHAR NOT NULL", "who the payload came from"),
             Column(
@@ -83,7 +83,19 @@ TABLES: tuple[Table, ...] = (
             Column("symbol", "VARCHAR NOT NULL", "physical symbol, EXCHANGE:TICKER"),
             Column("payload", "VARCHAR NOT NULL", "row as received, JSON text"),
             Column("scanned_at_utc", "TIMESTAMP NOT NULL", "when the scanner answered, UTC"),
+            Column("config_hash", "VARCHAR", "SHA-256 of the resolved scanner that asked, see raw.scanner_configs"),
         ),
+    ),
+    Table(
+        "raw.scanner_configs",
+        "One row per resolved scanner that was ever asked. Append-only.",
+        (
+            Column("config_hash", "VARCHAR NOT NULL", "SHA-256 of the resolved scanner as canonical JSON"),
+            Column("scanner_id", "VARCHAR NOT NULL", "scanner"),
+            Column("resolved", "VARCHAR NOT NULL", "the scanner with all its layers merged, canonical JSON"),
+            Column("first_seen_utc", "TIMESTAMP NOT NULL", "when it was asked first, UTC"),
+        ),
+        ("config_hash",),
     ),
     Table(
         "raw.bars",
@@ -125,6 +137,11 @@ TABLES: tuple[Table, ...] = (
         _as_received("features"),
     ),
     Table(
+        "raw.corporate_actions",
+        "One row per distinct dividend or split received. Append-only.",
+        _as_received("dividend or split"),
+    ),
+    Table(
         "raw.resolutions",
         "One row per recorded resolution of a suspect move: what happened that session, by symbol and code. "
         "Append-only.",
@@ -139,18 +156,45 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "code",
                 "VARCHAR NOT NULL",
-                "BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT or a later check",
+                "of a row: BODY_PARSE, BAD_SYMBOL, TS_UNIT, NOT_FINITE, OHLC_INVALID, FUTURE_BAR, DUP_CONFLICT, "
+                "SCAN_..., SUSPECT_DROP, STRAY_BAR; of all rows of a series: TOXIC_RETURN, CROSS_LEVEL, DUPLICATE_ROW, "
+                "OVERLAP_MISMATCH, CORPORATE_ACTION, SCAN_REJECTED",
             ),
             Column(
                 "severity",
                 "VARCHAR NOT NULL",
-                "error: the bar is missing now; warning: another row took its place",
+                "error: the row is missing now; warning: nothing is missed for its absence",
             ),
             Column("symbol", "VARCHAR", "physical symbol; NULL where the row names none that is valid"),
             Column("payload", "VARCHAR NOT NULL", "row as received, JSON text"),
             Column("detail", "VARCHAR NOT NULL", "what was found"),
             Column("detected_at_utc", "TIMESTAMP NOT NULL", "when the load was judged, UTC"),
             Column("resolution", "VARCHAR", "how it was settled; NULL while open"),
+        ),
+    ),
+    Table(
+        "raw.findings",
+        "One row per suspicion that a check had about a bar or a load, kept or not. Append-only.",
+        (
+            Column("load_id", "VARCHAR NOT NULL", "load that was judged"),
+            Column("symbol", "VARCHAR NOT NULL", "physical symbol, EXCHANGE:TICKER"),
+            Column(
+                "code",
+                "VARCHAR NOT NULL",
+                "TOXIC_RETURN, IMPOSSIBLE, SUSPECT_DROP, CROSS_LEVEL, DUPLICATE_ROW, OVERLAP_MISMATCH, "
+                "CORPORATE_ACTION, STRAY_BAR, SPLIT_SUSPECT, EXTREME, VOLUME_SPIKE or CORROBORATED",
+            ),
+            Column(
+                "severity",
+                "VARCHAR NOT NULL",
+                "reject: all rows of the symbol in this load; quarantine: this row; warning or info: nothing",
+            ),
+            Column("opened_at_utc", "TIMESTAMP", "opening of the bar, UTC; NULL where the whole load is meant"),
+            Column("close", "DOUBLE", "close of the bar as received"),
+            Column("value", "DOUBLE", "what tripped the rule: return, logarithm, share or ratio, see detail"),
+            Column("donor_symbol", "VARCHAR", "whose bar it looks like; NULL where none was found"),
+            Column("detail", "VARCHAR NOT NULL", "what was found, in words"),
+            Column("detected_at_utc", "TIMESTAMP NOT NULL", "when the load was judged, UTC"),
         ),
     ),
     Table(
@@ -167,8 +211,67 @@ TABLES: tuple[Table, ...] = (
             Column("last_final_session", "DATE", "date, in the exchange's zone, of the newest final bar"),
             Column("last_attempt_utc", "TIMESTAMP NOT NULL", "end of the last load that named the symbol, UTC"),
             Column("consecutive_failures", "BIGINT NOT NULL", "loads in a row that failed for the symbol"),
+            Column("last_final_utc", "TIMESTAMP", "opening of the newest final daily bar, UTC"),
+            Column("last_success_load_id", "VARCHAR", "newest load that succeeded for the symbol"),
+            Column("last_success_utc", "TIMESTAMP", "end of that load, UTC"),
+            Column("genesis_utc", "TIMESTAMP", "opening of the first bar there is, UTC; NULL until confirmed"),
+            Column("gap_count", "BIGINT", "unexcused missing sessions when it was counted last"),
+            Column("health_hash", "VARCHAR", "16 hex digits over status, reason, last session and gaps"),
+            Column("lock_owner", "VARCHAR", "command that is fetching the symbol; NULL when none is"),
+            Column("lock_until_utc", "TIMESTAMP", "when the lock ends by itself, UTC"),
         ),
         ("symbol",),
+    ),
+    Table(
+        "ops.sync_runs",
+        "One row per pass of a synchronisation. Append-only.",
+        (
+            Column("command_id", "VARCHAR NOT NULL", "command that ran the pass"),
+            Column("profile", "VARCHAR", "profile whose symbols were in scope; NULL for an explicit list"),
+            Column("cycle", "BIGINT NOT NULL", "cycle within the command, from 1"),
+            Column("pass", "VARCHAR NOT NULL", "normal, force, slow, alternate, genesis or gaps"),
+            Column("as_of_utc", "TIMESTAMP NOT NULL", "moment the pass was planned for, UTC"),
+            Column("symbol_count", "BIGINT NOT NULL", "distinct physical symbols in scope"),
+            Column("request_count", "BIGINT NOT NULL", "series that were asked for"),
+            Column("saved_count", "BIGINT NOT NULL", "series of the scope that were not asked for"),
+            Column("saved_share", "DOUBLE NOT NULL", "saved_count over both"),
+            Column("skipped", "VARCHAR NOT NULL", "JSON object: reason to number of series not asked for"),
+            Column("statuses", "VARCHAR NOT NULL", "JSON object: load status to number of loads"),
+            Column("started_at_utc", "TIMESTAMP NOT NULL", "start, UTC"),
+            Column("finished_at_utc", "TIMESTAMP NOT NULL", "end, UTC"),
+        ),
+    ),
+    Table(
+        "ops.commands",
+        "One row per finished data command. Append-only.",
+        (
+            Column("command_id", "VARCHAR NOT NULL", "first load id the command made, or its own stamp"),
+            Column("command", "VARCHAR NOT NULL", "scan, bars, metadata, features, repair, recover, audit or flow"),
+            Column("profile", "VARCHAR", "profile it ran for; NULL for an explicit list"),
+            Column("scope", "VARCHAR NOT NULL", "JSON object: what was asked"),
+            Column("as_of_utc", "TIMESTAMP NOT NULL", "moment it ran for, UTC"),
+            Column("inputs_hash", "VARCHAR NOT NULL", "SHA-256 over what was asked and the requests made"),
+            Column("outputs_hash", "VARCHAR NOT NULL", "SHA-256 over the loads it made, by load_id"),
+            Column("counts", "VARCHAR NOT NULL", "JSON object: counts by status and of rows"),
+            Column("exit_code", "BIGINT NOT NULL", "0 done, 3 data contract, 4 health gate, 5 network"),
+            Column("duration_seconds", "DOUBLE NOT NULL", "seconds by the command's clock"),
+            Column("finished_at_utc", "TIMESTAMP NOT NULL", "end, UTC"),
+        ),
+    ),
+    Table(
+        "ops.feature_coverage",
+        "One row per fetch of vendor features. Append-only.",
+        (
+            Column("command_id", "VARCHAR NOT NULL", "command that fetched"),
+            Column("profile", "VARCHAR", "profile whose symbols were asked for; NULL for an explicit list"),
+            Column("observed_at_utc", "TIMESTAMP NOT NULL", "moment of the fetch, UTC"),
+            Column("symbol_count", "BIGINT NOT NULL", "symbols asked for"),
+            Column("covered_count", "BIGINT NOT NULL", "symbols with a landed row"),
+            Column("coverage", "DOUBLE NOT NULL", "covered_count over symbol_count"),
+            Column("attempts", "VARCHAR NOT NULL", "JSON list of {idx, fetched, failed, duration_s}"),
+            Column("failed_symbols", "VARCHAR NOT NULL", "JSON list of symbols without a row"),
+            Column("waiver", "VARCHAR", "why an incomplete coverage was let through; NULL when it was not"),
+        ),
     ),
     Table(
         "ops.snapshots",
@@ -193,16 +296,32 @@ def _text(value: str) -> str:
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas `raw` and `ops` with all their tables, filled or not; leave existing ones alone."""
+    """Create the schemas `raw` and `ops` with all their tables, filled or not; existing ones get missing columns."""
     existing = {
         f"{schema}.{name}"
         for schema, name in connection.execute(
             "select schema_name, table_name from duckdb_tables() where database_name = current_database()"
         ).fetchall()
     }
-    if all(table.name in existing for table in TABLES):
+    columns = {
+        (f"{schema}.{name}", column)
+        for schema, name, column in connection.execute(
+            "select schema_name, table_name, column_name from duckdb_columns() where database_name = current_database()"
+        ).fetchall()
+    }
+    late = [
+        (table.name, column)
+        for table in TABLES
+        for column in table.columns
+        if table.name in existing and (table.name, column.name) not in columns
+    ]
+    if not late and all(table.name in existing for table in TABLES):
         return
     connection.execute("begin")
+    for name, column in late:
+        # A workbench of an earlier version: what it lacks is unknown for the rows it has.
+        connection.execute(f'alter table {name} add column "{column.name}" {column.type.removesuffix(" NOT NULL")}')
+        connection.execute(f'comment on column {name}."{column.name}" is {_text(column.comment)}')
     for schema in ("raw", "ops"):
         connection.execute(f"create schema if not exists {schema}")
     for table in TABLES:

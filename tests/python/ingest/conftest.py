@@ -58,7 +58,7 @@ class Warehouse:
                 "where schema_name in ('raw', 'ops') order by 1"
             )
         ]
-        assert len(names) == 10
+        assert len(names) == 16
         return {name: self.rows(f"select * from {name} order by all") for name in names}
 
 
@@ -75,7 +75,9 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
         left join (
             select load_id, count(*) as n from (
                 select load_id from raw.bars union all select load_id from raw.symbol_metadata
-                union all select load_id from raw.resolutions
+                union all select load_id from raw.resolutions union all select load_id from raw.scan_rows
+                union all select load_id from raw.execution_limits union all select load_id from raw.vendor_features
+                union all select load_id from raw.corporate_actions
             ) group by load_id
         ) as stored using (load_id)
         where rows_received != rows_new + rows_identical + rows_superseding + rows_quarantined

@@ -80,7 +80,7 @@ def test_a_crash_between_landing_and_transaction_is_replayed_by_the_next_command
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest.loads, "_insert_bars", crash)
+        patch.setattr(ingest.loads, "_insert_file", crash)
         with pytest.raises(KeyboardInterrupt):
             warehouse.import_text(TEXT)
     assert warehouse.rows("select count(*) from raw.bars") == [(0,)]
@@ -122,8 +122,8 @@ def test_a_failed_commit_is_looked_up_before_it_is_tried_again(
                 raise duckdb.FatalException("COMMIT succeeded or not: No space left on device")
             return self.connection.execute(query, *parameters)
 
-        def close(self) -> None:
-            self.connection.close()
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.connection, name)
 
     failed: list[str] = []
     connect = Workbench._connect

@@ -1,0 +1,189 @@
+"""From the words of the command line to a data command at work: profile, clock, network, exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from quantmill.errors import BadValue, DataContractError, HealthGateError, NetworkError, UsageError
+from quantmill.manifest.home import current_home
+
+from ingest.loads import open_session
+from ingest.operations import Cycle, Result, planned
+from ingest.scope import check_symbols
+from ingest.sources.local_files import parse_moment
+from ingest.sync import Rules
+from ingest.telling import teller
+
+if TYPE_CHECKING:
+    from quantmill.manifest.acquisition import Acquisition
+
+    from ingest.network import Network
+
+TOKEN_VARIABLE = "QUANTMILL_TRADINGVIEW_TOKEN"
+DEFAULT_SOURCES = ("binance", "tradingview", "yahoo")
+# A wall clock cannot be asked for the past; this much lies between two readings of it.
+PRESENT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a data command was called with. Times and days are text as given."""
+
+    command: str
+    profile: str | None = None
+    symbols: tuple[str, ...] = ()
+    as_of: str | None = None
+    is_dry: bool = False
+    is_forced: bool = False
+    is_strict: bool = False
+    waiver: str | None = None
+    first: str | None = None
+    last: str | None = None
+
+
+def run_command(
+    wish: Wish,
+    *,
+    clock: Callable[[], datetime],
+    say: Callable[[str], None],
+    environment: Mapping[str, str],
+    timer: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Result]:
+    """Run a data command; return its results, or raise what its exit code stands for when it ended with one.
+
+    A profile with a request clock takes `as_of` for now, everywhere; one with the wall clock refuses a past `as_of`,
+    except for `audit`, which asks nobody.
+    """
+    home = current_home()
+    check_symbols(wish.symbols)
+    if wish.profile is None and not wish.symbols and wish.command not in ("recover",):
+        raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
+    acquisition = _acquisition(home.manifest, wish.profile, environment)
+    moment = _moment(wish, acquisition, clock)
+    is_request_clock = acquisition is not None and acquisition.clock == "request"
+    days = _days(wish, is_request_clock=is_request_clock, moment=moment)
+    rules = Rules(
+        bar_sources=acquisition.bar_sources if acquisition else DEFAULT_SOURCES,
+        lookback_sessions=acquisition.lookback_sessions if acquisition else 500,
+        has_rating_history=acquisition.has_rating_history if acquisition else False,
+        has_total_return=acquisition.has_total_return if acquisition else False,
+        profile=wish.profile,
+    )
+    now = {"moment": moment}
+
+    def session_clock() -> datetime:
+        return now["moment"] if is_request_clock else clock()
+
+    def make_network(at: datetime) -> Network:
+        from ingest.network import Network, Ways
+
+        return Network(
+            Ways(clock=session_clock, sleep=sleep, timer=timer),
+            addresses=acquisition.addresses if acquisition else None,
+            interfaces=acquisition.interfaces if acquisition else None,
+            market_clock=at if is_request_clock else None,
+            token=environment.get(TOKEN_VARIABLE),
+        )
+
+    def can_have(source: str, symbol: str, interval: str, adjustment: str) -> bool:
+        from ingest.network import can_have as asked
+
+        return asked(source, symbol, interval, adjustment)
+
+    results: list[Result] = []
+    with open_session(home, holder=f"ingest {wish.command}", clock=session_clock, say=say) as session:
+        cycle = Cycle(
+            session=session,
+            as_of=moment,
+            make_network=make_network,
+            rules=rules,
+            acquisition=acquisition,
+            can_have=can_have,
+            tell=teller(say),
+            timer=timer,
+            sleep=sleep,
+            symbols=wish.symbols,
+            is_forced=wish.is_forced,
+            is_strict=wish.is_strict or bool(acquisition and acquisition.is_strict),
+            waiver=wish.waiver,
+        )
+        if wish.is_dry:
+            for line in planned(cycle, wish.command):
+                say(line)
+            return []
+        for day in days:
+            cycle.as_of = now["moment"] = day
+            if len(days) > 1:
+                say(f"as of {day:%Y-%m-%d %H:%M}Z")
+            done = getattr(cycle, wish.command)()
+            results += done if isinstance(done, list) else [done]
+    _raise_for(results, say)
+    return results
+
+
+def _acquisition(manifest: object, profile: str | None, environment: Mapping[str, str]) -> Acquisition | None:
+    if profile is None:
+        return None
+    from pathlib import Path
+
+    from quantmill.manifest.acquisition import load_acquisition
+
+    assert isinstance(manifest, Path)
+    return load_acquisition(manifest, profile, overrides={}, environment=environment)
+
+
+def _moment(wish: Wish, acquisition: Acquisition | None, clock: Callable[[], datetime]) -> datetime:
+    """Return the moment to work for. Raises `BadValue` for one that cannot be asked for."""
+    now = clock()
+    given = parse_moment(wish.as_of, option="--as-of") if wish.as_of else None
+    if acquisition is not None and acquisition.clock == "request":
+        return given or acquisition.as_of
+    if given is None:
+        return now
+    if given > now:
+        raise BadValue(f"--as-of is {wish.as_of}, which lies ahead of the clock", remedy="leave it out")
+    if wish.command != "audit" and now - given > PRESENT:
+        raise BadValue(
+            f"--as-of is {wish.as_of}: the sources of this profile answer for now, not for a past moment",
+            remedy="leave --as-of out, or take a profile with a request clock, such as simulated_crypto",
+        )
+    return given
+
+
+def _days(wish: Wish, *, is_request_clock: bool, moment: datetime) -> list[datetime]:
+    """Return the moments of a replay, oldest first: the time of day of `moment` on each day."""
+    if wish.first is None and wish.last is None:
+        return [moment]
+    if not is_request_clock:
+        raise UsageError(
+            "--from and --to replay the past, but the sources of this profile answer for now alone",
+            remedy="take a profile with a request clock, such as simulated_crypto",
+        )
+    try:
+        first = date.fromisoformat(wish.first or "")
+        last = date.fromisoformat(wish.last) if wish.last else moment.date()
+    except ValueError as error:
+        raise BadValue(f"--from {wish.first} --to {wish.last}: {error}", remedy="write days like 2025-03-01") from None
+    if last < first:
+        raise BadValue(f"--to {last} lies before --from {first}", remedy="correct one of them")
+    count = (last - first).days + 1
+    at = moment.astimezone(UTC).time()
+    return [datetime.combine(first + timedelta(days=number), at, tzinfo=UTC) for number in range(count)]
+
+
+def _raise_for(results: list[Result], say: Callable[[str], None]) -> None:
+    """Raise the error of the worst result: network before health before data."""
+    worst = max(results, key=lambda result: result.exit_code, default=None)
+    if worst is None or not worst.exit_code:
+        remedies = {result.remedy for result in results if result.failed and result.remedy}
+        for remedy in sorted(remedies):
+            say(f"some of it failed; to try again: {remedy}")
+        return
+    error = {3: DataContractError, 4: HealthGateError, 5: NetworkError}[worst.exit_code]
+    shown = "; ".join(worst.failed[:3]) + ("; ..." if len(worst.failed) > 3 else "")
+    raise error(f"{worst.command}: {shown}", remedy=worst.remedy or "run it again", failed=list(worst.failed))

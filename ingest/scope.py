@@ -1,0 +1,123 @@
+"""Which symbols a data command is about: what the newest scans let pass, and what a profile names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from quantmill.errors import BadValue, UsageError
+
+from ingest.exchanges import SYMBOL
+
+if TYPE_CHECKING:
+    import duckdb
+    from quantmill.manifest.acquisition import Acquisition
+    from quantmill.manifest.scanners import Scanner
+
+_OPERATIONS = {"greater": ">", "egreater": ">=", "less": "<", "eless": "<="}
+
+
+def check_symbols(symbols: Sequence[str]) -> list[str]:
+    """Return symbols sorted and once each. Raises `BadValue` for one that is not EXCHANGE:TICKER."""
+    for symbol in symbols:
+        if not SYMBOL.fullmatch(symbol):
+            raise BadValue(
+                f"--symbol is {symbol!r}; needs EXCHANGE:TICKER in capitals", remedy="write it like BINANCE:BTCUSDT"
+            )
+    return sorted(set(symbols))
+
+
+def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisition) -> list[str]:
+    """Return the distinct physical symbols of a profile: those it names and those that pass layer 2 of its scanners.
+
+    Raises `UsageError` when there is none: a data cycle about nothing is no success.
+    """
+    symbols = {*acquisition.symbols, *passing_symbols(connection, acquisition.scanners)}
+    if not symbols:
+        raise UsageError(
+            f"the profile {acquisition.profile} has no symbol: it names none and no scan of its scanners has landed",
+            remedy=f"run 'make scan-run PROFILE={acquisition.profile}' first",
+        )
+    return sorted(symbols)
+
+
+def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner]) -> list[str]:
+    """Return the symbols that pass the gates of a scanner in its newest usable scan, sorted; with forced ones.
+
+    A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
+    identity of a symbol are left to the models, so that this is never less than what can become a candidate.
+    """
+    if not scanners:
+        return []
+    gates: list[tuple[str, str, str, float]] = [
+        (scanner.config_hash, gate.field, _OPERATIONS[gate.operation], gate.threshold)
+        for scanner in scanners
+        for gate in scanner.gates
+    ]
+    connection.execute(
+        """
+        create or replace temp table asked_gates as
+        select unnest(?::varchar[]) as config_hash, unnest(?::varchar[]) as field, unnest(?::varchar[]) as operation,
+            unnest(?::double[]) as threshold
+        """,
+        [list(column) for column in zip(*gates, strict=True)] if gates else [[], [], [], []],
+    )
+    rules: list[tuple[Any, ...]] = [
+        (
+            scanner.config_hash,
+            scanner.gate_logic,
+            list(scanner.exclusions.bases),
+            list(scanner.exclusions.quotes),
+            list(scanner.exclusions.symbols),
+            list(scanner.ensure_symbols),
+        )
+        for scanner in scanners
+    ]
+    connection.execute(
+        """
+        create or replace temp table asked_scanners as
+        select rule ->> '$[0]' as config_hash, rule ->> '$[1]' as gate_logic,
+            from_json(rule -> '$[2]', '["VARCHAR"]') as bases, from_json(rule -> '$[3]', '["VARCHAR"]') as quotes,
+            from_json(rule -> '$[4]', '["VARCHAR"]') as symbols, from_json(rule -> '$[5]', '["VARCHAR"]') as ensured
+        from (select unnest(?::varchar[])::json as rule)
+        """,
+        [[json.dumps(rule) for rule in rules]],
+    )
+    found = connection.execute("""
+        with newest as (
+            select rows.config_hash, max(rows.load_id) as load_id
+            from raw.scan_rows as rows semi join temp.asked_scanners as asked using (config_hash)
+            group by rows.config_hash
+        ),
+        rows as (
+            select rows.config_hash, rows.symbol, rows.payload
+            from raw.scan_rows as rows join newest using (config_hash, load_id)
+        ),
+        gated as (
+            select rows.config_hash, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
+            from (
+                select rows.config_hash, rows.symbol, coalesce(case operation
+                        when '>' then value > threshold when '>=' then value >= threshold
+                        when '<' then value < threshold else value <= threshold end, false) as is_ok
+                from (
+                    select rows.*, gates.operation, gates.threshold,
+                        try_cast(json_extract_string(rows.payload, '$."' || gates.field || '"') as double) as value
+                    from rows join temp.asked_gates as gates using (config_hash)
+                ) as rows
+            ) as rows
+            group by all
+        )
+        select distinct rows.symbol
+        from rows
+        join temp.asked_scanners as asked using (config_hash)
+        left join gated on gated.config_hash = rows.config_hash and gated.symbol = rows.symbol
+        where list_contains(asked.ensured, rows.symbol) or (
+            (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
+            and not list_contains(asked.symbols, rows.symbol)
+            and not coalesce(list_contains(asked.bases, (rows.payload ->> 'base_currency')), false)
+            and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null
+                or list_contains(asked.quotes, (rows.payload ->> 'currency'))))
+        order by 1
+    """).fetchall()
+    return [row[0] for row in found]
