@@ -83,7 +83,19 @@ TABLES: tuple[Table, ...] = (
             Column("symbol", "VARCHAR NOT NULL", "physical symbol, EXCHANGE:TICKER"),
             Column("payload", "VARCHAR NOT NULL", "row as received, JSON text"),
             Column("scanned_at_utc", "TIMESTAMP NOT NULL", "when the scanner answered, UTC"),
+            Column("config_hash", "VARCHAR NOT NULL", "SHA-256 of the scanner's resolved configuration"),
         ),
+    ),
+    Table(
+        "raw.scanner_configs",
+        "One row per resolved scanner configuration that was ever used. Append-only.",
+        (
+            Column("config_hash", "VARCHAR NOT NULL", "SHA-256 of resolved"),
+            Column("scanner_id", "VARCHAR NOT NULL", "scanner that it configures"),
+            Column("resolved", "VARCHAR NOT NULL", "configuration with all its layers merged, canonical JSON"),
+            Column("first_seen_utc", "TIMESTAMP NOT NULL", "when it was first used, UTC"),
+        ),
+        ("config_hash",),
     ),
     Table(
         "raw.bars",
