@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -104,7 +103,7 @@ class Pipeline:
         from quantmill.features.calendars import calendar_sessions
 
         names = [name for (name,) in self.ask("select distinct calendar_id from symbols order by 1")]
-        first = self.ask("select min(opened_at_utc) from raw.bars")[0][0] or datetime(2010, 1, 1)
+        first = self.ask("select min(opened_at_utc) from raw.bars")[0][0]
         sessions = calendar_sessions(names, first)
         self.connection.register("sessions", sessions)
         self.connection.execute("create table calc_market_calendar as select * from sessions")
