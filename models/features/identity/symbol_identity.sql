@@ -24,6 +24,18 @@ with listings as (
 
 ),
 
+-- most exposures have one listing of a kind, and nothing to choose
+contested as (
+
+    select
+        coalesce(base, economic_id) as exposure,
+        venue_class
+    from listings
+    group by all
+    having count(distinct symbol) > 1
+
+),
+
 -- as-of dates of symbols with bars: every session from the first one on, whether it has a bar or not
 traded as (
 
@@ -152,6 +164,7 @@ grouped as (
             ) then named.economic_id
             else cast(named.unit_multiplier as bigint) || named.base
         end as economic_id,
+        contested.exposure is not null as is_contested,
         named.venue_class,
         named.exchange,
         named.quote,
@@ -162,12 +175,39 @@ grouped as (
         case when named.is_comparable then coalesce(named.median_turnover, named.scanned_turnover) end as liquidity
     from named
     left join agreements on named.symbol = agreements.symbol and named.as_of_date = agreements.as_of_date
+    left join contested
+        on coalesce(named.base, named.economic_id) = contested.exposure and named.venue_class = contested.venue_class
+
+),
+
+contenders as (
+
+    select *
+    from grouped
+    where is_contested
+
+),
+
+represented as (
+
+    {{ representatives('contenders', ['as_of_date', 'economic_id', 'venue_class']) | indent(4) }}
 
 ),
 
 chosen as (
 
-    {{ representatives('grouped', ['as_of_date', 'economic_id', 'venue_class']) | indent(4) }}
+    select *
+    from represented
+    union all by name
+    select
+        *,
+        1 as place,
+        1 as group_size,
+        liquidity as group_liquidity,
+        'ONLY' as kept_because,
+        cast(null as varchar) as alternatives
+    from grouped
+    where not is_contested
 
 ),
 
