@@ -13,6 +13,8 @@ from quantmill.manifest.home import current_home
 LISTS = (
     "profiles",
     "universes",
+    "scanners",
+    "blocks",
     "window-sets",
     "runs",
     "symbols",
@@ -157,11 +159,32 @@ def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{row.key:<45} {row.source_layer:<13} {row.value}")
 
 
+@main.command("show-scanner")
+@click.argument("scanner_id")
+@click.option("--json", "as_json", is_flag=True, help="print the resolved scanner as JSON, as it is stored beside scans")
+def show_scanner(scanner_id: str, as_json: bool) -> None:
+    """Show what a scanner resolves to, and the layer and block that each value came from.
+
+    Example: python -m quantmill show-scanner etf_thematic_momentum
+    """
+    import json
+
+    from quantmill.listing import scanner_lines
+    from quantmill.manifest.composition import load_library, resolve_scanner
+
+    resolved = resolve_scanner(load_library(current_home().manifest), scanner_id)
+    if as_json:
+        click.echo(json.dumps(json.loads(resolved.scanner.canonical), indent=1, ensure_ascii=False))
+        return
+    for line in scanner_lines(resolved):
+        click.echo(line)
+
+
 @main.command("list")
 @click.argument("what", type=click.Choice(LISTS))
 @click.option("--profile", default="sample", show_default=True, help="whose cells or gates")
 def list_things(what: str, profile: str) -> None:
-    """List what there is: profiles, universes, window sets, runs, symbols, engines, simulators, tables; the cells of a
+    """List what there is: profiles, universes, scanners, blocks, window sets, runs, symbols, engines, simulators, tables; the cells of a
     profile with what is excluded, and the gates with its limits."""
     from quantmill.listing import lines
 
@@ -195,4 +218,15 @@ def schema() -> None:
 
     path = current_home().manifest / "schema.json"
     path.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    click.echo(str(path))
+
+
+@main.command()
+def fields() -> None:
+    """Write docs/fields.md, the dictionary of every field that scans, features and metadata ask TradingView for."""
+    from quantmill.manifest.field_page import field_page
+
+    home = current_home()
+    path = home.root / "docs" / "fields.md"
+    path.write_text(field_page(home.manifest), encoding="utf-8")
     click.echo(str(path))

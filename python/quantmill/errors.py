@@ -35,6 +35,10 @@ class BadValue(UsageError):
     """A setting with a value of the wrong type or outside its range."""
 
 
+class LockedKey(UsageError):
+    """A setting that a production profile locks, and that environment or command line would change."""
+
+
 class UnknownProfile(UsageError):
     """A profile, universe or window set that the manifest does not hold."""
 

@@ -13,6 +13,8 @@ import yaml
 
 from quantmill.errors import QuantmillError, UsageError
 from quantmill.manifest.compose import list_profiles, resolve
+from quantmill.manifest.composition import ResolvedScanner, load_library, resolve_scanner
+from quantmill.manifest.files import read_mapping
 from quantmill.manifest.home import Home
 from quantmill.manifest.settings import Exclusion, GateSettings, MatrixSettings, Settings, UniverseSettings
 from quantmill.snapshot import read_snapshot
@@ -62,13 +64,14 @@ def lines(home: Home, what: str, profile: str) -> Iterator[str]:
             except QuantmillError as error:
                 yield f"{name:<30} BROKEN {error}"
     elif what == "universes":
-        for path in sorted((home.manifest / "universes").glob("*.yml")):
-            try:
-                content = yaml.safe_load(path.read_text(encoding="utf-8"))
-                universe = UniverseSettings.model_validate({"id": path.stem, **content})
-                yield f"{path.stem:<30} {len(universe.symbols)} symbols, {universe.basis}"
-            except (ValueError, TypeError, yaml.YAMLError) as error:
-                yield f"{path.stem:<30} BROKEN {' '.join(str(error).split())}"
+        yield from _universes(home)
+    elif what == "scanners":
+        yield from _scanners(home)
+    elif what == "blocks":
+        library = load_library(home.manifest)
+        for name in sorted(library.blocks, key=lambda one: (library.blocks[one].layer, one)):
+            entry = library.blocks[name]
+            yield f"{entry.layer} {name:<30} {entry.status:<13} {entry.description}"
     elif what == "window-sets":
         for name, lengths in yaml.safe_load((home.manifest / "defaults.yml").read_text(encoding="utf-8"))[
             "windows"
@@ -79,6 +82,52 @@ def lines(home: Home, what: str, profile: str) -> Iterator[str]:
         yield from get_args(get_args(annotation)[0])
     else:
         yield answer(home, QUERIES[what], "table")
+
+
+def _universes(home: Home) -> Iterator[str]:
+    """Yield the static lists that profiles name, then the pools that scanners are built on."""
+    for path in sorted((home.manifest / "universes").glob("*.yml")):
+        try:
+            content = read_mapping(path)
+            if "blocks" in content:
+                continue
+            universe = UniverseSettings.model_validate({"id": path.stem, **content})
+            yield f"{path.stem:<30} {len(universe.symbols)} symbols, {universe.basis}"
+        except (ValueError, QuantmillError) as error:
+            yield f"{path.stem:<30} BROKEN {' '.join(str(error).split())}"
+    library = load_library(home.manifest)
+    for name in sorted(library.blocks):
+        if library.blocks[name].layer == "L0":
+            yield f"{name:<30} {library.blocks[name].description}"
+
+
+def _scanners(home: Home) -> Iterator[str]:
+    library = load_library(home.manifest)
+    for name in library.scanner_ids:
+        try:
+            scanner = resolve_scanner(library, name).scanner
+            facts = f"{scanner.direction:<5} {scanner.logic:<14} {scanner.limit:>4} {scanner.status:<12}"
+            yield f"{name:<35} {facts} {scanner.description}"
+        except QuantmillError as error:
+            yield f"{name:<35} BROKEN {error}"
+
+
+def scanner_lines(resolved: ResolvedScanner) -> Iterator[str]:
+    """Yield one line per value of a scanner: key, value, layer and block. Columns of one block share a line."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for row in resolved.rows:
+        if row.key == "columns":
+            columns.setdefault((row.layer, row.block_id), []).append(row.value)
+    yield f"config_hash {resolved.scanner.config_hash}"
+    for row in resolved.rows:
+        value = row.value
+        if row.key == "columns":
+            value = ", ".join(columns.pop((row.layer, row.block_id), ()))
+        elif isinstance(value, tuple):
+            value = ", ".join(value)
+        if value in (None, "") or value == ():
+            continue
+        yield f"{row.key:<38} {row.layer:<8} {row.block_id or '-':<30} {value}"
 
 
 def _cells(settings: Settings) -> Iterator[str]:

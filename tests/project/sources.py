@@ -15,8 +15,8 @@ from support import ROOT
 # Inside quantmill a layer imports itself and what stands left of it; the first three are the common ground.
 GROUND = ("errors", "frames", "manifest")
 LAYERS = ("features", "selection", "synthesis", "allocation", "simulation", "judgement", "meta", "state")
-# The manifest is files, and the home is where they lie: these two are the core's border to its surroundings.
-FILE_READERS = ("quantmill.manifest.home", "quantmill.manifest.compose")
+# The manifest is files, and the home is where they lie: these are the core's border to its surroundings.
+FILE_READERS = ("quantmill.manifest.home", "quantmill.manifest.compose", "quantmill.manifest.files")
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,31 @@
 
 Layers, highest first: command line, environment (`QUANTMILL_SET_A__B` sets `a.b`), profile (its `extends`
 chain, nearest first), universe file, defaults. A mapping merges key by key; any other value replaces the one
-below.
+below. What a profile lists under `locked` neither environment nor command line can change.
+
+A profile's `universe` is the name of a static list under manifest/universes, or names scanners; those are resolved here.
+Its `acquisition` is validated with it and kept apart: how data are fetched is no part of a run.
 """
 
 from __future__ import annotations
 
-import difflib
+import copy
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from quantmill.errors import BadValue, UnknownKey, UnknownProfile, UsageError
-from quantmill.manifest.settings import Settings
+from quantmill.errors import BadValue, LockedKey, UnknownKey, UsageError
+from quantmill.manifest.composition import ResolvedScanner
+from quantmill.manifest.explaining import explain, nearest
+from quantmill.manifest.files import read_mapping, read_named, short
+from quantmill.manifest.scanned import ScannedUniverse, expand, is_scanned, require_agreement
+from quantmill.manifest.settings import AcquisitionSettings, Settings
 
-# Names become parts of run ids and of paths.
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENVIRONMENT_PREFIX = "QUANTMILL_SET_"
 
 
@@ -41,6 +45,8 @@ class ResolvedSettings:
 
     settings: Settings
     rows: tuple[SettingRow, ...]
+    acquisition: AcquisitionSettings
+    scanners: tuple[ResolvedScanner, ...] = ()
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -68,22 +74,85 @@ def resolve(
     `overrides` are command-line settings by dotted key; `environment` is searched for `QUANTMILL_SET_*`.
     Raises `UnknownProfile`, `UnknownKey` or `BadValue`, each naming the file, the key and what is valid.
     """
-    layers = [
-        *_profile_layers(manifest, profile),
-        _Layer("environment", "the environment", _environment_tree(environment)),
-        _Layer("command_line", "the command line", _tree(overrides, "the command line")),
-    ]
     merged: dict[str, Any] = {}
     origins: dict[str, _Layer] = {}
-    for layer in layers:
+    written = _profile_layers(manifest, profile)
+    for layer in written:
         _merge(merged, layer.content, layer, origins, ())
+    locks = _Locks(merged)
+    for layer in (
+        _Layer("environment", "the environment", _environment_tree(environment)),
+        _Layer("command_line", "the command line", _tree(overrides, "the command line")),
+    ):
+        _merge(merged, layer.content, layer, origins, ())
+        locks.hold(merged, layer)
     merged["profile"] = profile
-    origins["profile"] = layers[0]
+    origins["profile"] = written[0]
+
+    def place_of(key: str | list[str]) -> str:
+        parts = key.split(".") if isinstance(key, str) else key
+        names = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((origins[name].place for name in names if name in origins), "the manifest")
+
+    acquisition = _acquisition(merged.pop("acquisition", {}), place_of)
+    scanned = None
+    if is_scanned(merged.get("universe")):
+        stated_by = next((Path(layer.place).stem for layer in reversed(written) if "universe" in layer.content), profile)
+        scanned = expand(manifest, merged["universe"], profile=stated_by, place_of=place_of)
+        merged["universe"] = scanned.universe
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise _explain(error, origins) from None
-    return ResolvedSettings(settings=settings, rows=tuple(_rows(settings, origins, profile)))
+        raise explain(error, Settings, place_of) from None
+    if scanned:
+        require_agreement(scanned, settings, place_of("universe"))
+    rows = tuple(_rows(settings, origins, profile))
+    locks.require_existing([*(row.key for row in rows), *AcquisitionSettings.model_fields])
+    scanners = tuple(scanned.scanners.values()) if scanned else ()
+    return ResolvedSettings(settings=settings, rows=rows, acquisition=acquisition, scanners=scanners)
+
+
+class _Locks:
+    """The keys that a profile locks, with the values that its files give them."""
+
+    def __init__(self, merged: Mapping[str, Any]) -> None:
+        self.keys = list(merged.get("locked") or ())
+        held = [*self.keys, "locked"] if self.keys else []
+        self.values = {key: copy.deepcopy(_at(merged, key)) for key in held}
+
+    def hold(self, merged: Mapping[str, Any], layer: _Layer) -> None:
+        """Raise `LockedKey` where `layer` changed one of them."""
+        for key, value in self.values.items():
+            now = _at(merged, key)
+            if now != value:
+                raise LockedKey(
+                    f"{layer.place} sets '{key}' to {now!r}, but the profile locks it at {value!r}",
+                    remedy="leave it out; what a production profile holds itself to is changed in its file alone",
+                    key=key,
+                )
+
+    def require_existing(self, keys: list[str]) -> None:
+        """Raise `UnknownKey` for a locked key that is no setting: it would lock nothing."""
+        for key in self.keys:
+            name = str(key).removeprefix("acquisition.")
+            if not any(one == name or one.startswith(f"{name}.") for one in keys):
+                raise UnknownKey(f"locked names '{key}', which is no setting", remedy=nearest(str(key), keys), key=key)
+
+
+def _at(tree: Mapping[str, Any], key: str) -> Any:
+    node: Any = tree
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _acquisition(content: Any, place_of: Callable[[str | list[str]], str]) -> AcquisitionSettings:
+    try:
+        return AcquisitionSettings.model_validate(content)
+    except ValidationError as error:
+        raise explain(
+            error, AcquisitionSettings, lambda path: place_of(["acquisition", *path]), prefix="acquisition."
+        ) from None
 
 
 def settings_from_rows(rows: Mapping[str, str]) -> Settings:
@@ -96,10 +165,19 @@ def json_schema() -> dict[str, Any]:
     schema = Settings.model_json_schema()
     for definition in (schema, *schema.get("$defs", {}).values()):
         definition.pop("required", None)
+    for record in (ScannedUniverse, AcquisitionSettings):
+        described = record.model_json_schema()
+        definitions = {**described.pop("$defs", {}), record.__name__: described}
+        for definition in definitions.values():
+            definition.pop("required", None)
+        schema["$defs"].update(definitions)
     schema["properties"]["universe"] = {
-        "type": "string",
-        "description": "name of a file under manifest/universes",
+        "anyOf": [
+            {"type": "string", "description": "name of a file under manifest/universes"},
+            {"$ref": "#/$defs/ScannedUniverse"},
+        ],
     }
+    schema["properties"]["acquisition"] = {"$ref": "#/$defs/AcquisitionSettings"}
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "profile whose settings come below these",
@@ -122,56 +200,30 @@ def _profile_layers(manifest: Path, profile: str) -> list[_Layer]:
             )
         seen.append(name)
         path = manifest / "profiles" / f"{name}.yml"
-        content = _read_named(path.parent, name, kind="profile")
+        content = read_named(path.parent, name, kind="profile")
+        if "alias" in content and len(content) > 1:
+            raise BadValue(
+                f"{short(path)}: 'alias' stands beside {', '.join(sorted(set(content) - {'alias'}))}; an alias states"
+                " nothing else",
+                remedy="write 'extends' to change the other profile",
+                file=str(path),
+            )
         parent = content.pop("extends", None) or content.pop("alias", None)
         if parent is not None and not isinstance(parent, str):
             raise BadValue(
-                f"{_short(path)}: 'extends' is {parent!r}; the name of one profile was needed", file=str(path)
+                f"{short(path)}: 'extends' is {parent!r}; the name of one profile was needed", file=str(path)
             )
-        chain.append(_Layer("profile", _short(path), content))
+        chain.append(_Layer("profile", short(path), content))
         name = parent
     universe_name = next((layer.content["universe"] for layer in chain if "universe" in layer.content), None)
-    layers = [_Layer("defaults", "manifest/defaults.yml", _read(manifest / "defaults.yml"))]
+    layers = [_Layer("defaults", "manifest/defaults.yml", read_mapping(manifest / "defaults.yml"))]
     if isinstance(universe_name, str):
         path = manifest / "universes" / f"{universe_name}.yml"
-        universe = _read_named(path.parent, universe_name, kind="universe")
-        layers.append(_Layer("universe", _short(path), {"universe": {"id": universe_name, **universe}}))
+        universe = read_named(path.parent, universe_name, kind="universe")
+        layers.append(_Layer("universe", short(path), {"universe": {"id": universe_name, **universe}}))
         for layer in chain:
             layer.content.pop("universe", None)
     return [*layers, *reversed(chain)]
-
-
-def _short(path: Path) -> str:
-    """Return the path as the manifest's reader knows it."""
-    return "/".join(path.parts[-3:])
-
-
-def _read_named(folder: Path, name: str, *, kind: str) -> dict[str, Any]:
-    known = sorted(found.stem for found in folder.glob("*.yml"))
-    path = folder / f"{name}.yml"
-    if not NAME.fullmatch(name):
-        raise UnknownProfile(
-            f"{name!r} is no name of a {kind}: lower-case letters, digits and underscores were needed",
-            remedy=f"known are: {', '.join(known)}",
-            found=name,
-        )
-    if not path.is_file():
-        close = difflib.get_close_matches(path.stem, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
-        raise UnknownProfile(f"no {kind} '{path.stem}' ({_short(path)} is not there)", remedy=hint, found=path.stem)
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} is not there", remedy="restore it from version control") from None
-    except yaml.YAMLError as error:
-        raise BadValue(f"{_short(path)} is not valid YAML: {error}", remedy="mend the line it names") from None
-    if not isinstance(content, dict):
-        raise BadValue(f"{_short(path)} holds {type(content).__name__}; a mapping of settings was needed")
-    return content
 
 
 def _environment_tree(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -232,55 +284,3 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value[key], (*path, key))
     else:
         yield ".".join(path), value
-
-
-def _explain(error: ValidationError, origins: Mapping[str, _Layer]) -> UsageError:
-    """Turn the first validation error into one that names file, key and what would be valid."""
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    layer = next(
-        (origins[name] for n in range(len(location), 0, -1) if (name := ".".join(location[:n])) in origins),
-        None,
-    )
-    place = layer.place if layer else "the manifest"
-    if problem["type"] == "extra_forbidden":
-        valid = _siblings(location[:-1])
-        close = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.4)
-        hint = f"did you mean '{'.'.join([*location[:-1], close[0]])}'?" if close else f"valid: {', '.join(valid)}"
-        return UnknownKey(f"{place}: unknown key '{key}'", remedy=hint, key=key, file=place)
-    if problem["type"] == "missing":
-        return BadValue(f"{place}: '{key}' is not set and has no default", remedy=f"set {key}", key=key, file=place)
-    if problem["type"] == "literal_error":
-        return _unknown_word(problem, location, place)
-    message = problem["msg"].removeprefix("Value error, ")
-    # a check across the fields of a mapping has all of them as its input, and names in its message those that it means
-    found = problem["input"]
-    where = "" if not location else f"'{key}': " if isinstance(found, dict) else f"'{key}' is {found!r}: "
-    return BadValue(f"{place}: {where}{message}", remedy="correct the value", key=key, file=place)
-
-
-def _unknown_word(problem: Any, location: list[str], place: str) -> UsageError:
-    """Return the error for a word that is none of the valid ones, naming the nearest; it may stand as a key."""
-    is_key = location[-1] == "[key]"
-    key = ".".join(location[:-2] if is_key else location)
-    valid = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-    found = str(problem["input"])
-    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.4)
-    hint = f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
-    what = f"'{key}' has the unknown key" if is_key else f"'{key}' is"
-    needed = ", ".join(f"'{word}'" for word in valid)
-    return BadValue(f"{place}: {what} {found!r}; one of {needed} was needed", remedy=hint, key=key, file=place)
-
-
-def _siblings(path: list[str]) -> list[str]:
-    """Return the valid keys of the record at `path`; a mapping or list of records is passed through."""
-    kind: Any = Settings
-    for part in path:
-        if get_origin(kind) in (dict, tuple):
-            kind = get_args(kind)[1 if get_origin(kind) is dict else 0]
-        elif isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            kind = kind.model_fields[part].annotation
-        else:
-            return []
-    return sorted(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

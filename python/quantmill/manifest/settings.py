@@ -16,16 +16,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from quantmill.manifest.fields import Timeframe
+from quantmill.manifest.scanners import SYMBOL_PATTERN, Logic
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
 Sessions = Annotated[int, Field(ge=1)]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9_]+:[A-Z0-9!._&-]+$")]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 Regime = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS"]
 RegimeOrQuadrant = Literal["QUIET", "NORMAL", "TURBULENT", "CRISIS", "EXPANSION", "INFLATIONARY_TREND", "STAGNATION"]
 AssetClass = Literal["equity", "etf", "index", "crypto", "forex", "futures"]
@@ -99,22 +103,73 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class UniverseSettings(Record):
-    """Which atoms a run may choose from."""
+class ScannerReference(Record):
+    """One scanner of a universe as it was when the run was resolved."""
 
-    id: str = Field(description="name of the universe file under manifest/universes")
-    scanner_id: str = Field(description="name under which the candidates are recorded")
-    basis: Literal["pit", "static"] = Field(description="static: today's list applied to all history")
+    scanner_id: str
+    strategy: str | None = Field(default=None, description="the named strategy of the profile that groups it")
+    logic: Logic
+    direction: Literal["LONG", "SHORT"]
+    config_hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the resolved scanner")
+
+
+# Keys that universes of scanners have; a static list is written without them.
+_OF_SCANNERS = ("scanners", "forced_symbols", "anchor_symbols", "raw_pool_limit")
+
+
+class UniverseSettings(Record):
+    """Which atoms a run may choose from: a static list with one logic and direction, or what scanners found."""
+
+    id: str = Field(description="name of the universe file under manifest/universes, or of the profile with scanners")
+    scanner_id: str | None = Field(default=None, description="name under which candidates of the list are recorded")
+    basis: Literal["pit", "static"] = Field(
+        description="pit: the newest scan known at each decision; static: today's list applied to all history"
+    )
     symbols: Annotated[tuple[Symbol, ...], Distinct] = Field(
-        min_length=1, description="candidate symbols, EXCHANGE:TICKER"
+        default=(), description="candidate symbols of the list, EXCHANGE:TICKER; empty where scanners find them"
     )
     landed_only: Annotated[tuple[Symbol, ...], Distinct] = Field(
         default=(), description="landed and judged, never candidates"
     )
-    logic: Literal["buy_hold"] = Field(description="logic of every candidate")
-    direction: Literal["LONG", "SHORT", "LATE"] = Field(
-        description="direction of every candidate; LATE: the sign of its momentum at each decision"
+    logic: Literal["buy_hold"] | None = Field(default=None, description="logic of every candidate of the list")
+    direction: Literal["LONG", "SHORT", "LATE"] | None = Field(
+        default=None,
+        description="direction of every candidate of the list; LATE: the sign of its momentum at each decision",
     )
+    scanners: tuple[ScannerReference, ...] = Field(default=(), description="who finds the candidates, in this order")
+    forced_symbols: Annotated[tuple[Symbol, ...], Distinct] = Field(
+        default=(), description="added again after the gates of the scanners; they still face the health gate"
+    )
+    anchor_symbols: Annotated[tuple[Symbol, ...], Distinct] = Field(
+        default=(), description="symbols whose data have to be OK, or the run stops"
+    )
+    raw_pool_limit: Sessions | None = Field(
+        default=None, description="candidates after consolidation at most, by own turnover"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_list_or_scanned(self) -> UniverseSettings:
+        if self.scanners:
+            stated = [name for name in ("scanner_id", "symbols", "logic", "direction") if getattr(self, name)]
+            if stated:
+                raise ValueError(f"universe has scanners, and states {', '.join(stated)} of a static list too")
+            if self.raw_pool_limit is None:
+                raise ValueError("universe.raw_pool_limit is not set; a universe of scanners needs one")
+            return self
+        missing = [name for name in ("scanner_id", "logic", "direction") if getattr(self, name) is None]
+        if not self.symbols:
+            raise ValueError("universe.symbols should have at least 1 item, or universe.scanners")
+        if missing:
+            raise ValueError(f"a static list needs {', '.join(f'universe.{name}' for name in missing)}")
+        stated = [name for name in _OF_SCANNERS if getattr(self, name)]
+        if stated:
+            raise ValueError(f"{', '.join(f'universe.{name}' for name in stated)} need universe.scanners")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return written if self.scanners else {key: value for key, value in written.items() if key not in _OF_SCANNERS}
 
 
 class BarSettings(Record):
@@ -482,6 +537,39 @@ class SelectionSettings(Record):
         return self
 
 
+SourceName = Literal["tradingview", "binance", "binance_bulk", "yahoo"]
+InterfaceName = Literal[
+    "tradingview_scanner",
+    "tradingview_socket",
+    "binance_spot",
+    "binance_usdm",
+    "binance_coinm",
+    "binance_bulk",
+    "yahoo",
+]
+
+
+class AcquisitionSettings(Record):
+    """How the data cycle of a profile meets the outside world. No part of a run: it changes no run id."""
+
+    clock: Literal["wall", "request"] = Field(
+        description="wall: now is now; request: the profile's as_of, sent with each request, for simulated venues"
+    )
+    bar_sources: Annotated[tuple[SourceName, ...], Distinct] = Field(
+        min_length=1, description="sources of bars in order of priority; the later ones corroborate and repair"
+    )
+    addresses: dict[InterfaceName, str] = Field(
+        default={}, description="base addresses that replace those of manifest/sources, by interface"
+    )
+    has_rating_history: bool = Field(
+        description="whether bars reach back 1,600 sessions, as warm ratings need, or only the look-back and a margin"
+    )
+    has_total_return: bool = Field(description="whether closes adjusted for dividends are fetched beside the prices")
+    feature_timeframes: Annotated[tuple[Timeframe, ...], Distinct] = Field(
+        description="timeframes that the vendor's features are asked for"
+    )
+
+
 class Settings(Record):
     """Everything a run was asked to do."""
 
@@ -502,6 +590,15 @@ class Settings(Record):
     windows: dict[str, WindowSet]
     matrix: MatrixSettings
     headline: Headline
+    anchors: Annotated[tuple[RiskProfileName, ...], Distinct] = Field(
+        default=(), description="risk profiles shown beside the headline, of its engine; ranking is not affected"
+    )
+    max_winners: Sessions | None = Field(
+        default=None, description="winners of a window at most; a universe of scanners states it"
+    )
+    locked: Annotated[tuple[str, ...], Distinct] = Field(
+        default=(), description="dotted keys, or beginnings of them, that no environment and no command line changes"
+    )
     required_simulators: Annotated[tuple[Literal["custom"], ...], Distinct]
     tier: Literal["smoke", "strict", "promotable"]
     cost_models: dict[str, CostModel]
@@ -512,8 +609,20 @@ class Settings(Record):
     gates: GateSettings
     seed: int = Field(ge=0)
 
+    @model_serializer(mode="wrap")
+    def _as_stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what only profiles with scanners state where it is stated."""
+        written: dict[str, Any] = handler(self)
+        optional = ("anchors", "max_winners", "locked")
+        return {key: value for key, value in written.items() if key not in optional or getattr(self, key)}
+
     @model_validator(mode="after")
     def _names_resolve(self) -> Settings:
+        if self.universe.scanners and self.max_winners is None:
+            raise ValueError("max_winners is not set; a universe of scanners needs it")
+        for name in self.anchors:
+            if name not in self.matrix.risk_profiles:
+                raise ValueError(f"anchors names '{name}', which is not in matrix.risk_profiles")
         for name in self.matrix.window_sets:
             if name not in self.windows:
                 raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")
