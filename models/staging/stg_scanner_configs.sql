@@ -14,7 +14,7 @@ parsed as (
         from_json(resolved, '{
             "direction": "VARCHAR", "logic": "VARCHAR", "status": "VARCHAR", "market": "VARCHAR",
             "venue_class": "VARCHAR", "exchanges": ["VARCHAR"], "symbols": ["VARCHAR"], "ensure_symbols": ["VARCHAR"],
-            "prefilter_limit": "INTEGER", "base_limit": "INTEGER",
+            "prefilter_limit": "INTEGER", "top_bases": "INTEGER", "base_limit": "INTEGER",
             "gates": [{"gate": "VARCHAR", "field": "VARCHAR", "operation": "VARCHAR", "threshold": "DOUBLE"}],
             "gate_logic": "VARCHAR",
             "exclusions": {
@@ -58,6 +58,7 @@ final as (
         coalesce(resolved.exclusions.is_leveraged_out, false) as is_leveraged_out,
         coalesce(resolved.exclusions.is_pegged_out, false) as is_pegged_out,
         coalesce(resolved.exclusions.only_pegged, false) as is_only_pegged,
+        resolved.top_bases as top_base_count,
         resolved.base_limit as base_limit,
         coalesce(resolved.gates, []) as gates,
         resolved.gate_logic as gate_logic,

@@ -172,20 +172,38 @@ excluded as (
 
 ),
 
--- the base universe keeps its most traded rows, whoever is excluded from it
+-- the base universe keeps its most traded bases, and of who is not excluded its most traded rows
 limited as (
 
     select
         *,
-        case
-            when base_limit is null then true
-            when len(exclusions) > 0 then false
-            else row_number() over (
-                partition by load_id, scanner_id, len(exclusions) = 0
+        top_base_count is not null and dense_rank() over (
+            partition by load_id, scanner_id
+            order by base_turnover desc nulls last, economic_id
+        ) > top_base_count as is_beyond_bases
+    from (
+        select
+            *,
+            max(scanned_turnover) over (partition by load_id, scanner_id, economic_id) as base_turnover
+        from excluded
+    )
+
+),
+
+based as (
+
+    select
+        * exclude (base_turnover),
+        not is_beyond_bases
+        and (
+            base_limit is null
+            or len(exclusions) > 0
+            or row_number() over (
+                partition by load_id, scanner_id, len(exclusions) = 0 and not is_beyond_bases
                 order by scanned_turnover desc nulls last, symbol
             ) <= base_limit
-        end as is_in_base
-    from excluded
+        ) as is_in_base
+    from limited
 
 ),
 
@@ -204,7 +222,7 @@ valued as (
                 is_strategy := one.gate not in ('market_cap', 'volatility', 'liquidity', 'recent_perf')
             ) for one in gates
         ] as values
-    from limited
+    from based
 
 ),
 
@@ -349,7 +367,10 @@ final as (
         '{' || array_to_string(
             list_concat(
                 case when has_exclusion then ['"exclusion":' || (len(exclusions) = 0)] else [] end,
-                case when base_limit is not null then ['"base":' || is_in_base] else [] end,
+                case
+                    when base_limit is not null or top_base_count is not null then ['"base":' || is_in_base]
+                    else []
+                end,
                 ['"' || one.gate || '":' || one.ok for one in entries],
                 case when is_trend_met is not null then ['"trend_combined":' || is_trend_met] else [] end,
                 case when len(ensured_symbols) > 0 then ['"forced":' || is_forced] else [] end,
@@ -374,6 +395,7 @@ final as (
         array_to_string(failed, ',') as failed_gates,
         case
             when is_passed then null
+            when is_beyond_bases then 'base'
             when has_exclusion and len(exclusions) > 0 then 'exclusion'
             when not is_in_base then 'base'
             when gate_logic = 'or' and is_hygiene_met then 'trend_combined'
@@ -384,6 +406,7 @@ final as (
         end as failed_stage,
         case
             when is_passed then null
+            when is_beyond_bases then 'TOP_BASES'
             when has_exclusion and len(exclusions) > 0 then exclusions[1]
             when not is_in_base then 'BASE_LIMIT'
             when gate_logic = 'or' and is_hygiene_met

@@ -114,7 +114,8 @@ final as (
         end as valid_from,
         stated.valid_to
     from stated
-    left join symbols on stated.symbol = symbols.symbol
+    -- a venue answers for all it lists; who was never described has no row here
+    inner join symbols on stated.symbol = symbols.symbol
     left join {{ ref('seed_execution_defaults') }} as defaults on symbols.kind = defaults.kind
     union all
     select
