@@ -11,8 +11,8 @@ from support import ROOT
 
 SUBJECT = Subject("small", "strict", datetime(2022, 1, 30), ("BINANCE:C", "NYSE:A", "NYSE:B"), "present")
 TABLES = (
-    "bar_gaps", "bar_spikes", "bar_verdicts", "daily_returns", "factor_history", "market_calendar", "session_bars",
-    "symbol_health", "symbols",
+    "bar_gaps", "bar_spikes", "bar_verdicts", "daily_returns", "execution_limits", "factor_history", "market_calendar",
+    "metadata_coverage", "scan_candidates", "session_bars", "symbol_health", "symbols", "vendor_features",
 )  # fmt: skip
 
 FILL = """
@@ -57,6 +57,25 @@ insert into features.factor_history by name
 select symbol, session_date, 'daily_252' as factor_set, 0.4 as efficiency, 0.9 as entropy, 0.5 as hurst,
     0.5 as survival, known_at_utc
 from features.session_bars;
+
+insert into features.execution_limits by name
+select symbol, 'V' as venue, 0.01 as tick_size, 1.0 as lot_size, 1.0 as step_size, 0.0 as min_notional,
+    'exchange' as source, timestamp '2019-01-01' as valid_from
+from features.symbols;
+
+insert into features.scan_candidates by name
+select 'scan' as load_id, timestamp '2022-01-29' as scanned_at_utc, 'scanner' as scanner_id, symbol, 'spot' as venue_class,
+    true as is_kept
+from features.symbols;
+
+insert into features.metadata_coverage by name
+select 'scanner' as scanner_id, symbol, 'scan' as load_id, timestamp '2022-01-29' as scanned_at_utc, true as is_covered
+from features.symbols;
+
+insert into features.vendor_features by name
+select symbol, timestamp '2022-01-29' as observed_at_utc, '1d' as timeframe, feature, 0.5 as value,
+    date '2022-01-28' as session_date
+from features.symbols, (select unnest(['recommend_all', 'rsi', 'volatility_d']) as feature);
 
 insert into features.symbol_health by name
 select symbol, session_date as as_of_date, 'OK' as verdict, '' as reasons, 1 as expected_sessions,

@@ -84,7 +84,9 @@ final as (
         pool.direction,
         coalesce(symbols.economic_id, pool.symbol) as identity,
         symbols.asset_class,
-        symbols.tick_size,
+        coalesce(limits.tick_size, symbols.tick_size) as tick_size,
+        limits.lot_size,
+        coalesce(limits.price_precision, symbols.price_precision) as price_precision,
         pool.is_kept,
         pool.drop_reason,
         pool.return_count,
@@ -130,6 +132,13 @@ final as (
             pool.symbol = symbols.symbol
             and pool.decision_close_utc >= symbols.valid_from
             and (symbols.valid_to is null or pool.decision_close_utc < symbols.valid_to)
+    -- what a venue itself stated; defaults are the profile's matter
+    left join {{ ref('execution_limits') }} as limits
+        on
+            pool.symbol = limits.symbol
+            and limits.source = 'exchange'
+            and pool.decision_close_utc >= limits.valid_from
+            and (limits.valid_to is null or pool.decision_close_utc < limits.valid_to)
     left join {{ ref('bar_spikes') }} as spikes
         on
             pool.symbol = spikes.symbol

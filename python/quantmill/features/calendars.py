@@ -18,10 +18,10 @@ FIRST_SESSION = date(2010, 1, 1)
 LAST_SESSION = date(2035, 12, 31)
 
 
-def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime) -> pa.Table:
+def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -> pa.Table:
     """Return one row per calendar and session: calendar_id, session_date, open_utc, close_utc, is_half_day.
 
-    Sessions run from the earlier of `first_bar` and 2010-01-01 to the end of 2035. Times are UTC without a
+    Sessions run from the earlier of `first_bar` (None before anything is landed) and 2010-01-01 to the end of 2035. Times are UTC without a
     zone. A half day closes earlier than the calendar's usual close on that side of the clock change.
     Raises `DataContractError` for a calendar that the library does not have.
     """
@@ -30,8 +30,17 @@ def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime) -> pa.Ta
     import pandas as pd
     import pyarrow as pa
 
-    start = min(FIRST_SESSION, first_bar.date())
-    parts = []
+    start = min(FIRST_SESSION, first_bar.date()) if first_bar else FIRST_SESSION
+    schema = pa.schema(
+        [
+            ("calendar_id", pa.string()),
+            ("session_date", pa.date32()),
+            ("open_utc", pa.timestamp("us")),
+            ("close_utc", pa.timestamp("us")),
+            ("is_half_day", pa.bool_()),
+        ]
+    )
+    parts = [schema.empty_table()]
     for calendar_id in sorted(calendar_ids):
         try:
             calendar = exchange_calendars.get_calendar(calendar_id, start=str(start), end=str(LAST_SESSION))
@@ -51,7 +60,8 @@ def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime) -> pa.Ta
                     "open_utc": pa.array(_utc(schedule["open"])),
                     "close_utc": pa.array(_utc(schedule["close"])),
                     "is_half_day": pa.array(np.asarray(schedule.index.isin(early))),
-                }
+                },
+                schema=schema,
             )
         )
     return pa.concat_tables(parts)

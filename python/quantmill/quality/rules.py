@@ -25,11 +25,15 @@ RELATIONS = (
     "bar_spikes",
     "bar_verdicts",
     "daily_returns",
+    "execution_limits",
     "factor_history",
     "market_calendar",
+    "metadata_coverage",
+    "scan_candidates",
     "session_bars",
     "symbol_health",
     "symbols",
+    "vendor_features",
 )
 # Beside them: the rule's own relation, the symbols of the profile, and the sessions that any landed symbol has.
 OTHERS = ("batch", "profile", "traded_sessions")
@@ -58,11 +62,15 @@ class Rule(Record):
         "bar_spikes",
         "bar_verdicts",
         "daily_returns",
+        "execution_limits",
         "factor_history",
         "market_calendar",
+        "metadata_coverage",
+        "scan_candidates",
         "session_bars",
         "symbol_health",
         "symbols",
+        "vendor_features",
     ] = Field(description="table of the schema features that is judged")
     severity: Severity = Field(
         description="stop: a broken contract; quarantine: selection leaves the symbol out, strict stops; warn: recorded"

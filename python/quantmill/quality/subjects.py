@@ -58,6 +58,10 @@ class Subject:
             "bar_gaps": f"(select * from features.bar_gaps where (symbol, session_date) in ({closed}))",
             "symbol_health": f"(select * from features.symbol_health where (symbol, as_of_date) in ({closed}))",
             "symbols": f"(select * from features.symbols where {mine})",
+            "execution_limits": f"(select * from features.execution_limits where {mine} and valid_from <= {instant})",
+            "metadata_coverage": f"(select * from features.metadata_coverage where {mine} and scanned_at_utc <= {instant})",
+            "scan_candidates": f"(select * from features.scan_candidates where {mine} and scanned_at_utc <= {instant})",
+            "vendor_features": f"(select * from features.vendor_features where {mine} and observed_at_utc <= {instant})",
             "market_calendar": (
                 f"(select * from features.market_calendar where close_utc <= {instant} and calendar_id in"
                 f" (select calendar_id from ({calendars})))"
@@ -74,14 +78,63 @@ class Subject:
         return (rule.failing_rows or "").format(**relations, batch=relations[rule.relation]).strip().rstrip(";")
 
 
-def subject_of(settings: Settings) -> Subject:
-    """Return what is judged for resolved settings: candidates, benchmarks and symbols that are landed only."""
+def scanned_symbols(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[str, ...]:
+    """Return the candidates that the newest scans of the profile's scanners name, sorted; none for a static list.
+
+    Candidates of older scans are left to the verdict of each window: who was delisted since is no fault of today's data.
+    """
+    wanted = [(one.scanner_id, one.config_hash) for one in settings.universe.scanners]
+    if not wanted:
+        return ()
+    latest = settings.as_of.astimezone(UTC).replace(tzinfo=None)
+    found = connection.execute(
+        """
+        with wanted as (
+            select unnest(?::varchar[]) as scanner_id, unnest(?::varchar[]) as config_hash
+        ),
+        scans as (
+            select candidates.*
+            from features.scan_candidates as candidates
+            semi join wanted using (scanner_id, config_hash)
+            where drop_stage is distinct from 'scan' and (? = 'static' or scanned_at_utc <= ?)
+        ),
+        newest as (
+            select scanner_id, arg_max(load_id, (scanned_at_utc, load_id)) as load_id
+            from scans
+            group by scanner_id
+        )
+        select distinct symbol
+        from scans
+        semi join newest using (scanner_id, load_id)
+        where is_kept
+        order by symbol
+        """,
+        [[one[0] for one in wanted], [one[1] for one in wanted], settings.universe.basis, latest],
+    ).fetchall()
+    return tuple(symbol for (symbol,) in found)
+
+
+def subject_of(settings: Settings, scanned: Iterable[str] = ()) -> Subject:
+    """Return what is judged for resolved settings: candidates, anchors, benchmarks and symbols that are landed only.
+
+    `scanned` are the candidates that the profile's scanners name.
+    """
     universe = settings.universe
     return Subject(
         profile=settings.profile,
         gate=settings.quality.gate,
         as_of_utc=settings.as_of.astimezone(UTC).replace(tzinfo=None),
-        symbols=tuple(sorted({*universe.symbols, *universe.landed_only, *settings.benchmarks})),
+        symbols=tuple(
+            sorted(
+                {
+                    *universe.symbols,
+                    *universe.landed_only,
+                    *universe.anchor_symbols,
+                    *settings.benchmarks,
+                    *scanned,
+                }
+            )
+        ),
         volume=settings.bars.volume,
     )
 

@@ -14,7 +14,7 @@ from quantmill.manifest.home import Home, current_home
 from quantmill.manifest.settings import Settings
 from quantmill.quality.gate import is_stopping, refusal
 from quantmill.quality.rules import Rule, load_rules
-from quantmill.quality.subjects import Subject, content_of, judgement_id, subject_of
+from quantmill.quality.subjects import Subject, content_of, judgement_id, scanned_symbols, subject_of
 from quantmill.stages.context import now
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def find_judgement(connection: duckdb.DuckDBPyConnection, home: Home, settings: 
     from quantmill.stages.opening import sha256
 
     rules = load_rules(home.manifest)
-    subject = subject_of(settings)
+    subject = subject_of(settings, scanned_symbols(connection, settings))
     content = content_of(connection, subject, {name for rule in rules for name in (*rule.reads, rule.relation)})
     identity = judgement_id(subject, rules, content)
     judged = 0

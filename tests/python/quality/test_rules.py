@@ -103,6 +103,14 @@ PLANTED = {
         f"insert into features.factor_history select * from features.factor_history where {A}"
     ],
     "symbols.equity_closes": ["update features.symbols set calendar_id = '24/7' where symbol = 'NYSE:A'"],
+    "features.vendor_values_are_within_their_bounds": [
+        "update features.vendor_features set value = 1.01 where symbol = 'NYSE:A' and feature = 'recommend_all'"
+    ],
+    "symbols.limits_are_positive": ["update features.execution_limits set tick_size = 0 where symbol = 'NYSE:A'"],
+    "symbols.limits_are_known": ["update features.metadata_coverage set is_covered = false where symbol = 'NYSE:A'"],
+    "symbols.scanners_keep_to_their_venue": [
+        "update features.scan_candidates set venue_class = 'perp' where symbol = 'NYSE:A'"
+    ],
     "symbols.every_bar_has_its_symbol": ["delete from features.symbols where symbol = 'NYSE:A'"],
 }  # fmt: skip
 

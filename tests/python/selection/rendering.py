@@ -64,7 +64,7 @@ def _declared(name: str) -> dict[str, Any]:
         "absolute_autocorrelation ljung_box_p "
     ) + {
         "atom_measures": "skew tail_gain excess_kurtosis roc spread largest_absolute_return volatility_annual "
-        "gap_fraction tick_size",
+        "gap_fraction tick_size lot_size price_precision",
         "atom_factors": "stability liquidity antifragility hurst_clean downside_skew kurtosis fragility penalty",
     }.get(name, "")
     text = [

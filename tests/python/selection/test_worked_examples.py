@@ -47,7 +47,11 @@ def measured(direction: str, facts: Mapping[str, float]) -> tuple[Any, ...]:
                  "roc": 0.0, **facts}
             ],
             "symbols": [
-                {"symbol": "X", "economic_id": "X", "asset_class": "equity", "tick_size": 0.01,
+                {"symbol": "X", "economic_id": "X", "asset_class": "equity", "tick_size": 0.01, "price_precision": 2,
+                 "valid_from": datetime(2020, 1, 1), "valid_to": datetime(2030, 1, 1)}
+            ],
+            "execution_limits": [
+                {"symbol": "none", "source": "exchange", "tick_size": 0.1, "lot_size": 1.0, "price_precision": 1,
                  "valid_from": datetime(2020, 1, 1), "valid_to": datetime(2030, 1, 1)}
             ],
             "bar_spikes": [{"symbol": "none", "session_date": known.date(), "code": "none"}],
