@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -330,3 +331,18 @@ def test_editors_know_both_kinds_of_universe_and_the_acquisition() -> None:
     kinds = schema["properties"]["universe"]["anyOf"]
     assert [kind.get("type") or kind["$ref"] for kind in kinds] == ["string", "#/$defs/ScannedUniverse"]
     assert set(schema["$defs"]) >= {"ScannedUniverse", "Strategy", "AcquisitionSettings"}
+
+
+def test_the_scanner_and_the_profile_that_the_documents_show_resolve(manifest: Path) -> None:
+    page = (ROOT / "docs" / "scanners.md").read_text(encoding="utf-8")
+    scanner, profile = re.findall(r"```yaml\n(.+?)```", page, re.S)
+    (manifest / "scanners" / "mine.yml").write_text(scanner, encoding="utf-8")
+    (manifest / "profiles" / "mine.yml").write_text(profile, encoding="utf-8")
+    resolved = resolve(manifest, "mine", overrides={}, environment={})
+    assert [(one.scanner_id, one.logic) for one in resolved.settings.universe.scanners] == [("strong_pairs", "trend")]
+    assert [(gate.gate, gate.threshold) for gate in resolved.scanners[0].scanner.gates] == [
+        ("volatility", 0.1),
+        ("liquidity", 1e6),
+        ("trend_adx", 30.0),
+        ("trend_momentum", 5.0),
+    ]
