@@ -284,6 +284,7 @@ class Synchroniser:
                 "adjustment": answer.request.get("adjustment", item.adjustment),
                 "expected_session": expected.isoformat() if expected else None,
                 "pass": name,
+                "reason": item.reason,
                 "wanted": item.count,
                 "is_forced": item.is_forced,
             }
@@ -302,7 +303,9 @@ class Synchroniser:
         return [
             row
             for row in self.health(symbols)
-            if row["verdict"] in verdicts and row["registry_status"] not in ("DELISTED",)
+            if row["verdict"] in verdicts
+            and row["registry_status"] != "DELISTED"
+            and (is_toxic_too or row["registry_status"] != "TOXIC")
         ]
 
     def repair(
