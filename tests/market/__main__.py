@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
 
 from .faults import ALL_FAULTS
 from .listings import INDEX_NAMES, all_listings, memberships
-from .market import Market
+from .market import DEFAULT_SEED, Market
 from .venue import SCANNER_DELAY, Venue, parse_moment
 
 # With --clock or without: the end of the market is when its last session is over.
@@ -41,13 +42,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.market", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     venue = argparse.ArgumentParser(add_help=False)
-    venue.add_argument("--port", type=int, default=DEFAULT_PORT, help="HTTP port, the stream has the next; 0: any (%(default)s)")
-    venue.add_argument("--seed", type=int, default=7, help="seed of the market (%(default)s)")
+    venue.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="HTTP port, the stream has the next; 0: any (%(default)s)"
+    )
+    venue.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of the market (%(default)s)")
     venue.add_argument("--clock", type=_clock, help="moment of requests without a clock (default: the market's end)")
-    venue.add_argument("--fault", type=_fault, action="append", default=[], help="a fault by name or as JSON; repeatable")
-    venue.add_argument("--scanner-delay", type=int, default=SCANNER_DELAY, help="seconds the scanner is late (%(default)s)")
+    venue.add_argument(
+        "--fault", type=_fault, action="append", default=[], help="a fault by name or as JSON; repeatable"
+    )
+    venue.add_argument(
+        "--scanner-delay", type=int, default=SCANNER_DELAY, help="seconds the scanner is late (%(default)s)"
+    )
     commands.add_parser("serve", parents=[venue], help="serve until interrupted")
-    run = commands.add_parser("exec", parents=[venue], help="run a command while the venue is open: exec -- COMMAND ...")
+    run = commands.add_parser(
+        "exec", parents=[venue], help="run a command while the venue is open: exec -- COMMAND ..."
+    )
     run.add_argument("arguments", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
     fault = commands.add_parser("fault", help="ask an open venue for a fault, or heal")
     fault.add_argument("name", nargs="?", help="name of the fault; without: show what is on")
@@ -58,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--skip", type=int, help="spare so many requests first")
     fault.add_argument("--since", help="only for requests whose clock is at or after this moment")
     fault.add_argument("--until", help="only for requests whose clock is before this moment")
-    fault.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the fault; repeatable")
+    fault.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the fault; repeatable"
+    )
     fault.add_argument("--heal", action="store_true", help="take the faults of this name away, or all")
     indices = commands.add_parser("indices", help="who was in which index when, as CSV")
     indices.add_argument("index", nargs="?", choices=sorted(INDEX_NAMES.values()))
@@ -72,12 +83,15 @@ def _open(options: argparse.Namespace) -> Venue:
     )
     for given in options.fault:
         venue.fault(**given)
+    venue.warm()
     return venue.start()
 
 
 def _serve(options: argparse.Namespace) -> int:
     venue = _open(options)
-    print(f"venue: {venue.http_url} and {venue.ws_url}, {len(venue.market.listings)} listings; Ctrl-C ends it", flush=True)
+    print(
+        f"venue: {venue.http_url} and {venue.ws_url}, {len(venue.market.listings)} listings; Ctrl-C ends it", flush=True
+    )
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -144,9 +158,9 @@ def _list() -> int:
     return 0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     if options.command == "serve":
         return _serve(options)
     if options.command == "exec":

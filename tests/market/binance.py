@@ -88,7 +88,7 @@ class Binance:
         }
         version, _, name = rest.partition("/")
         if version != {"api": "v3", "fapi": "v1", "dapi": "v1"}.get(family) or name not in calls:
-            return Reply(404, b'<html><head><title>404 Not Found</title></head></html>', "text/html")
+            return Reply(404, b"<html><head><title>404 Not Found</title></head></html>", "text/html")
         if request.method != "GET":
             return as_json({"code": -1100, "msg": "Illegal method."}, 405)
         reply = calls[name](request, family)
@@ -105,7 +105,7 @@ class Binance:
             return as_json({"code": -1121, "msg": "Invalid symbol."}, 400)
         return one
 
-    def _integer(self, request: Request, name: str) -> int | None | Reply:
+    def _integer(self, request: Request, name: str) -> int | Reply | None:
         text = request.query.get(name)
         if text is None:
             return None
@@ -227,7 +227,12 @@ class Binance:
             "filters": [
                 {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
                 {"filterType": "LOT_SIZE", "minQty": step, "maxQty": "9000000.00000000", "stepSize": step},
-                {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00000000", "maxQty": "900000.0", "stepSize": "0.00000000"},
+                {
+                    "filterType": "MARKET_LOT_SIZE",
+                    "minQty": "0.00000000",
+                    "maxQty": "900000.0",
+                    "stepSize": "0.00000000",
+                },
                 {"filterType": "NOTIONAL", "minNotional": least, "applyMinToMarket": True, "maxNotional": "9000000.0"},
             ],
             "permissions": [],
@@ -306,7 +311,9 @@ class Binance:
     def _archive(self, request: Request) -> Reply:
         """Return the archive of a month or a day, or its checksum; 404 where there is none (yet)."""
         match = _ARCHIVE.match(request.path)
-        missing = Reply(404, b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>', "application/xml")
+        missing = Reply(
+            404, b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>', "application/xml"
+        )
         if not match or match["interval"] not in INTERVALS or match["span"] != _span(match["period"]):
             return missing
         kind = match["kind"].removeprefix("futures/")
@@ -337,10 +344,11 @@ class Binance:
         return Reply(200, whole, "application/zip")
 
 
-def archive_of(
-    one: Listing, rows_of: Callable[..., list[list[Any]]], tape: Tape, name: str, first: date
-) -> bytes:
-    """Return the bytes of an archive. Spot times are microseconds from 2025 on; futures of every other month have a header."""
+def archive_of(one: Listing, rows_of: Callable[..., list[list[Any]]], tape: Tape, name: str, first: date) -> bytes:
+    """Return the bytes of an archive.
+
+    Spot times are microseconds from 2025 on; futures of every other month have a header.
+    """
     unit = 1_000_000 if one.type == "spot" and first.year >= 2025 else 1000
     lines = [",".join(str(value) for value in row) for row in rows_of(one, tape, unit=unit)]
     if one.type != "spot" and first.month % 2 == 0:

@@ -1,8 +1,8 @@
 """Faults on request: what the venue does wrong, for whom, how often and when.
 
-A fault of the wire (a 429, a dropped connection, foreign packets) is taken by a request; a fault of the data changes what
-bars say. `count` heals it after so many requests; `since` and `until` bound the moments (clock of the request) at which it
-holds; `sources` bounds where, so that another source can be clean.
+A fault of the wire (a 429, a dropped connection, foreign packets) is taken by a request; a fault of the data changes
+what bars say. `count` heals it after so many requests; `since` and `until` bound the moments (clock of the request)
+at which it holds; `sources` bounds where, so that another source can be clean.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ HTTP_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
 SCAN_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "unknown_column": ("columns that vanished: 400 with the field's name", {"columns": ("Recommend.Other",)}),
     "retyped_column": ("numbers of a column come as text", {"columns": ("close",)}),
-    "malformed_rows": ("rows with the wrong width, symbol or type", {"share": 0.02, "ways": ("width", "symbol", "type")}),
+    "malformed_rows": (
+        "rows with the wrong width, symbol or type",
+        {"share": 0.02, "ways": ("width", "symbol", "type")},
+    ),
     "wrong_venue_rows": ("rows of another venue or class than asked", {"rows": ("OKX:BTCUSDT",)}),
     "repeated_rows": ("the last rows of the page before come again", {"rows": 3}),
     "moved_rows": ("the ranking moves between pages: some rows twice, some never", {"rows": 3}),
@@ -71,7 +74,10 @@ DATA_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
         "one close is wrong: given, a multiple of the close before, or that of a donor",
         {"day": None, "close": None, "move": None, "donor": None},
     ),
-    "contamination": ("22 symbols carry foreign closes on one day, five of them the named moves", {"day": "2026-01-01"}),
+    "contamination": (
+        "22 symbols carry foreign closes on one day, five of them the named moves",
+        {"day": "2026-01-01"},
+    ),
     "identical_rows": ("the rows are those of the donor", {"donor": "", "first": None, "last": None}),
     "shifted_overlap": ("some old bars differ from what was said before", {"share": 0.5, "size": 0.01}),
     "constant_ratio": ("all prices up to a day are multiplied by one ratio", {"ratio": 0.97, "until_day": None}),
@@ -81,7 +87,10 @@ DATA_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "zero_price": ("the low is zero", {"day": None}),
     "negative_volume": ("the volume is negative", {"day": None}),
     "future_bar": ("a bar that opens after the moment of asking", {"days": 2}),
-    "not_finite": ("values that are no numbers", {"day": None, "values": {"close": "NaN", "open": "abc", "high": None}}),
+    "not_finite": (
+        "values that are no numbers",
+        {"day": None, "values": {"close": "NaN", "open": "abc", "high": None}},
+    ),
     "numbers_as_text": ("numbers come as text", {"day": None}),
     "duplicate_timestamps": ("a bar comes twice, equal or with other values", {"day": None, "is_conflicting": False}),
     "unordered": ("the bars come newest first", {}),
@@ -94,7 +103,7 @@ DATA_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 ALL_FAULTS = {**HTTP_FAULTS, **SCAN_FAULTS, **SOCKET_FAULTS, **BULK_FAULTS, **DATA_FAULTS}
 
-# The incident of 2026-01-01: the close of the day as a multiple of the close before. ADA took the level of another coin.
+# The incident of 2026-01-01: the move of the day's close. ADA took the level of another coin.
 NAMED_MOVES = {
     "BINANCE:ADAUSDT": None,
     "BINANCE:BNBUSDT": 1072.77,
@@ -112,7 +121,7 @@ CONTAMINATED = (*NAMED_MOVES, *(f"BINANCE:{name}USDT" for name in _OTHERS))
 
 @dataclass
 class Fault:
-    """One fault. `symbols` and `sources` None: all; `count` None: until it is taken away; `skip` requests are spared."""
+    """One fault. `symbols`, `sources` None: all; `count` None: until it is taken away; `skip` requests are spared."""
 
     number: int
     name: str
@@ -154,7 +163,11 @@ class Fault:
             "count": self.count,
             "skip": self.skip,
             "hits": self.hits,
-            "options": {name: value for name, value in self.options.items() if value is not None},
+            "options": {
+                name: value.isoformat() if isinstance(value, date) else value
+                for name, value in self.options.items()
+                if value is not None
+            },
         }
 
 
@@ -268,7 +281,7 @@ def _with(bars: Bars, **values: np.ndarray) -> Bars:
 
 
 def _places(bars: Bars, first: date | None, last: date | None) -> np.ndarray:
-    """Return the places of the bars whose session lies between two days; bars that open in the evening are of the next."""
+    """Return the places of the bars of the sessions between two days; what opens in the evening is of the next."""
     day = (bars.opened + 4 * 3600) // DAY if len(bars) and (bars.opened[0] % DAY) >= 20 * 3600 else bars.opened // DAY
     kept = np.ones(len(bars), dtype=bool)
     if first is not None:
@@ -284,7 +297,9 @@ class Damage:
     def __init__(self, market: Market, faults: Faults) -> None:
         self.market, self.faults = market, faults
 
-    def tape(self, source: str, symbol: str, timeframe: str, moment: int, bars: Bars, ask: Callable[[str], Bars]) -> Tape:
+    def tape(
+        self, source: str, symbol: str, timeframe: str, moment: int, bars: Bars, ask: Callable[[str], Bars]
+    ) -> Tape:
         """Return the bars of a symbol as the source says them; `ask` gives a donor's clean bars in the same way."""
         tape = Tape(bars)
         for fault in self.faults.take(DATA_FAULTS, source, (symbol,), moment):
@@ -314,7 +329,9 @@ class Damage:
         changed["low"][place] = min(bars.low[place], close)
         return replace(tape, bars=_with(bars, **changed))
 
-    def _spike(self, tape: Tape, options: Mapping[str, Any], symbol: str, moment: int, ask: Callable[[str], Bars]) -> Tape:
+    def _spike(
+        self, tape: Tape, options: Mapping[str, Any], symbol: str, moment: int, ask: Callable[[str], Bars]
+    ) -> Tape:
         day = options["day"]
         for place in _places(tape.bars, day, day):
             if options["close"] is not None:
@@ -356,7 +373,9 @@ class Damage:
 
     def _scaled(self, tape: Tape, factor: np.ndarray) -> Tape:
         bars = tape.bars
-        return replace(tape, bars=_with(bars, **{n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")}))
+        return replace(
+            tape, bars=_with(bars, **{n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")})
+        )
 
     def _constant_ratio(self, tape: Tape, options: Mapping[str, Any], *_: Any) -> Tape:
         factor = np.ones(len(tape))

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .indicators import PRICE_FIELDS, SHARE_FIELDS, Frame, Moment, Node, nodes
+from .indicators import PRICE_FIELDS, SHARE_FIELDS, Frame, Moment, nodes
 from .listings import FIRST_DAY, INDEX_NAMES, Listing
-from .market import DAY, INTRADAY, Market, Panel, epoch_of_day
+from .market import INTRADAY, Market, Panel
 
 Array = NDArray[np.float64]
 _INPUTS = ("open", "high", "low", "close", "volume")
@@ -30,6 +29,15 @@ _BACK = {
     "Perf.W": 7, "Perf.1M": -1, "Perf.3M": -3, "Perf.6M": -6, "Perf.Y": -12, "Perf.3Y": -36, "Perf.5Y": -60,
 }  # fmt: skip
 _PIVOT = re.compile(r"^Pivot\.M\.(Classic|Fibonacci|Camarilla|Woodie|Demark)\.(Middle|[RS][123])$")
+
+
+def timezone_of(one: Listing) -> str:
+    return "Etc/UTC" if one.market == "crypto" else "America/New_York"
+
+
+def session_of(one: Listing) -> str:
+    return {"crypto": "24x7", "america": "0930-1600", "forex": "1700-1700"}[one.market]
+
 
 _TEXT: dict[str, Any] = {
     "name": lambda one: one.name,
@@ -45,8 +53,8 @@ _TEXT: dict[str, Any] = {
     "sector": lambda one: one.sector,
     "industry": lambda one: one.industry,
     "country": lambda one: one.country,
-    "timezone": lambda one: timezone_of(one),
-    "session": lambda one: session_of(one),
+    "timezone": timezone_of,
+    "session": session_of,
     "brand": lambda one: one.brand,
     "issuer": lambda one: one.issuer,
     "format": lambda one: "price",
@@ -64,14 +72,6 @@ _NUMBERS: dict[str, Any] = {
 }
 _SPECIAL = ("update_mode", "pricescale", "indexes", "market_cap_calc", "market_cap_basic", "expiration", "root")
 _DAILY = ("Perf.All", "Perf.YTD", "beta_1_year", "price_52_week_high", "price_52_week_low", "High.1M", "Low.1M")
-
-
-def timezone_of(one: Listing) -> str:
-    return "Etc/UTC" if one.market == "crypto" else "America/New_York"
-
-
-def session_of(one: Listing) -> str:
-    return {"crypto": "24x7", "america": "0930-1600", "forex": "1700-1700"}[one.market]
 
 
 class UnknownField(ValueError):
@@ -334,7 +334,11 @@ class Snapshot:
         if kind == "Woodie":
             middle = (high + low + 2 * now) / 4
         if kind == "Demark":
-            x = np.where(close < opened, high + 2 * low + close, np.where(close > opened, 2 * high + low + close, high + low + 2 * close))
+            x = np.where(
+                close < opened,
+                high + 2 * low + close,
+                np.where(close > opened, 2 * high + low + close, high + low + 2 * close),
+            )
             middle = x / 4
             value = middle if not size else x / 2 - (low if sign > 0 else high) if size == 1 else middle * np.nan
         elif not size:
@@ -378,7 +382,9 @@ class Snapshots:
         place = (name, moment, delay)
         if place not in self._kept:
             panel = self.market.panels[name]
-            self._kept[place] = Snapshot(self.market, panel, self._histories[name], min(moment, self.market.end) - delay, delay)
+            self._kept[place] = Snapshot(
+                self.market, panel, self._histories[name], min(moment, self.market.end) - delay, delay
+            )
             while len(self._kept) > self.keep:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(place)
@@ -387,11 +393,3 @@ class Snapshots:
     def history(self, name: str) -> Histories:
         """Return the histories behind a market's indicators."""
         return self._histories[name]
-
-
-def day_text(moment: int) -> str:
-    """Return the UTC day of epoch seconds."""
-    return datetime.fromtimestamp(moment, UTC).date().isoformat()
-
-
-__all__: Sequence[str] = ("Field", "Snapshot", "Snapshots", "UnknownField", "known_fields", "parse_field", "DAY", "epoch_of_day")

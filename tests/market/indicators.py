@@ -185,7 +185,9 @@ class Rolling(Node):
             return result
         windows = np.lib.stride_tricks.sliding_window_view(values, self.count, axis=0)
         for start in range(0, len(windows), 512):
-            result[self.count - 1 + start : self.count - 1 + start + 512] = self._statistic(windows[start : start + 512])
+            result[self.count - 1 + start : self.count - 1 + start + 512] = self._statistic(
+                windows[start : start + 512]
+            )
         return result
 
     def _live(self, moment: Moment) -> Array:
@@ -198,7 +200,7 @@ class Rolling(Node):
 
 
 class Smooth(Node):
-    """x̄_t = x̄_{t-1} + α (x_t − x̄_{t-1}), starting from the mean of the first `count` values; missing values are skipped."""
+    """x̄_t = x̄_{t-1} + α (x_t − x̄_{t-1}), from the mean of the first `count` values on; missing values are skipped."""
 
     def __init__(self, of: Node, count: int, alpha: float) -> None:
         self.name, self.of, self.count, self.alpha = f"smooth{count}/{alpha:.6f}({of.name})", of, count, alpha
@@ -327,11 +329,7 @@ def _oscillators(found: dict[str, Node], true_range: Node) -> None:
     rsi = over(gain, gain + loss) * 100
     found["RSI"] = rsi
     found["RSI7"] = _rsi(7)
-    votes = {
-        "RSI": vote(
-            "rsi", lambda x, p: ((x < 30) & _above(x, p), (x > 70) & _above(p, x)), rsi, Lag(rsi)
-        )
-    }
+    votes = {"RSI": vote("rsi", lambda x, p: ((x < 30) & _above(x, p), (x > 70) & _above(p, x)), rsi, Lag(rsi))}
     highest, lowest = Rolling("max", h, 14), Rolling("min", low, 14)
     raw = over(c - lowest, highest - lowest) * 100
     k = sma(raw, 3)
@@ -396,9 +394,7 @@ def _oscillators(found: dict[str, Node], true_range: Node) -> None:
     )  # fmt: skip
     percent = over(highest - c, highest - lowest) * -100
     found["W.R"] = percent
-    votes["WR"] = vote(
-        "wr", lambda x, p: ((x < -80) & _above(x, p), (x > -20) & _above(p, x)), percent, Lag(percent)
-    )
+    votes["WR"] = vote("wr", lambda x, p: ((x < -80) & _above(x, p), (x > -20) & _above(p, x)), percent, Lag(percent))
     bull, bear = h - ema(c, 13), low - ema(c, 13)
     found["BBPower"] = bull + bear
     votes["BBPower"] = vote(
@@ -428,6 +424,7 @@ def _rsi(count: int) -> Node:
 
 def _averages(found: dict[str, Node]) -> None:
     c, h, low, v = CLOSE, HIGH, LOW, VOLUME
+
     def against(average: Node) -> Node:
         return vote("ma", lambda x, m: (_above(x, m), _above(m, x)), c, average)
 

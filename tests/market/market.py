@@ -1,8 +1,9 @@
 """The simulated market: every bar of every listing over seven years, at every resolution, as of any moment.
 
 Daily bars are made once from the price paths; what happens inside a session is made when it is asked for, from random
-numbers by address, so that minutes add up to hours and hours to the day, and a running bar is a prefix of the whole one.
-Prices are kept as if all splits had always been in force ("end units"); what was seen at a moment is scaled back.
+numbers by address, so that minutes add up to hours and hours to the day, and a running bar is a prefix of the whole
+one. Prices are kept as if all splits had always been in force ("end units"); what was seen at a moment is scaled
+back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 DAY = 86_400
+# A market whose breadth stays between one tenth and nine tenths, so that long and short scanners find something.
+DEFAULT_SEED = 3
 # minutes of a timeframe inside a day
 INTRADAY = {"1": 1, "3": 3, "5": 5, "15": 15, "30": 30, "45": 45, "60": 60, "120": 120, "180": 180, "240": 240}
 _NAMES = ("open", "high", "low", "close", "volume")
@@ -88,8 +91,8 @@ def _inside(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Split bars of shape (n, m) into `steps` bars each: arrays of shape (n, steps, m) that add up to the bar exactly.
 
-    `index` has shape (n,): the address of the bar. The path is a Brownian bridge from open to close, kept inside the
-    range, which it touches where it comes nearest.
+    `index` has shape (n,), the address of the bar, `digits` (n, m), the parts of a unit of price. The path is a
+    Brownian bridge from open to close, kept inside the range, which it touches where it comes nearest.
     """
     place = index[:, None, None] * 64 + np.arange(steps)[None, :, None]
     names = keys.astype(np.uint64)
@@ -107,7 +110,7 @@ def _inside(
     sink = uniform(names[None, None, :], place * 4 + 2) * scale * 0.7
     highs = np.minimum(np.maximum(starts, ends) + reach, top)
     lows = np.maximum(np.minimum(starts, ends) - sink, bottom)
-    unit = digits[None, None, :]
+    unit = digits[:, None, :]
     out = [np.round(np.exp(x) * unit) / unit for x in (starts, highs, lows, ends)]
     out[0][:, 0, :], out[3][:, -1, :] = o, c
     np.clip(out[1], low[:, None, :], h[:, None, :], out=out[1])
@@ -206,7 +209,9 @@ class Panel:
     def is_listed(self, moment: int) -> NDArray[np.bool_]:
         """Return which listings had begun and not yet ended."""
         row = self.row_at(moment)
-        ended = np.where(self.last < len(self.closes) - 1, self.closes[np.minimum(self.last, len(self.closes) - 1)], 2**62)
+        ended = np.where(
+            self.last < len(self.closes) - 1, self.closes[np.minimum(self.last, len(self.closes) - 1)], 2**62
+        )
         return (self.first <= row) & (moment < ended)
 
     def scale_at(self, moment: int) -> Array:
@@ -241,8 +246,8 @@ class Panel:
     ) -> dict[str, Array]:
         """Return the bars inside the sessions `rows` by time: hours (half hours of US sessions), or minutes.
 
-        Arrays have shape (bars,) for `opened` (epoch seconds) and `row`, (bars, columns) for the rest. With `moment` only
-        what had been traded by then is given: the running hour is made of its minutes.
+        Arrays have shape (bars,) for `opened` (epoch seconds) and `row`, (bars, columns) for the rest. With `moment`
+        only what had been traded by then is given: the running hour is made of its minutes.
         """
         at = np.arange(len(self.symbols)) if columns is None else columns
         keys, digits = self.keys[at], self.pricescale[at]
@@ -252,15 +257,15 @@ class Panel:
             chosen = rows[lengths == length]
             steps = int(length) // self.step_minutes
             pick = np.ix_(chosen, at)
-            # inside a day the tick of the day's own price holds
-            unit = digits if self.name != "america" else digits * self.ratio[pick].max(axis=0)
+            # inside a day the tick of the price that was seen on it holds
+            unit = digits[None, :] * self.ratio[pick]
             day = (getattr(self, name)[pick] for name in _NAMES)
             hours = _inside(*day, keys, self.days[chosen] * 64, steps, unit)
             opened = self.opens[chosen][:, None] + np.arange(steps)[None, :] * self.step_minutes * 60
             if minutes:
                 flat = [x.reshape(-1, len(at)) for x in hours]
                 address = (self.days[chosen][:, None] * 64 + 1 + np.arange(steps)[None, :]).reshape(-1)
-                fine = _inside(*flat, keys, address, self.step_minutes, unit)
+                fine = _inside(*flat, keys, address, self.step_minutes, np.repeat(unit, steps, axis=0))
                 opened = (opened.reshape(-1)[:, None] + np.arange(self.step_minutes)[None, :] * 60).reshape(-1)
                 values = [x.reshape(-1, len(at)) for x in fine]
                 row = np.repeat(chosen, steps * self.step_minutes)
@@ -289,7 +294,7 @@ class Panel:
     def _running_hour(self, place: int, hours: dict[str, Array], at: Integers, moment: int) -> dict[str, Array]:
         row = int(hours["row"][place])
         step = int((hours["opened"][place] - self.opens[row]) // (self.step_minutes * 60))
-        unit = self.pricescale[at] * (self.ratio[row, at] if self.name == "america" else 1.0)
+        unit = (self.pricescale[at] * self.ratio[row, at])[None, :]
         bar = [hours[name][place][None, :] for name in _NAMES]
         address = np.array([self.days[row] * 64 + 1 + step])
         o, h, low, c, v = (x[0] for x in _inside(*bar, self.keys[at], address, self.step_minutes, unit))
@@ -304,9 +309,7 @@ class Panel:
             "volume": v[:gone].sum(axis=0)[None, :],
         }
 
-    def intraday(
-        self, timeframe: str, moment: int, count: int, *, columns: Integers | None = None
-    ) -> dict[str, Array]:
+    def intraday(self, timeframe: str, moment: int, count: int, *, columns: Integers | None = None) -> dict[str, Array]:
         """Return the last `count` bars of a timeframe inside the day, over columns, the running one included.
 
         Bars are counted from the opening of the session: four-hour bars of a US session are two, the second short.
@@ -394,7 +397,7 @@ def _is_lead(one: Listing) -> bool:
 class Market:
     """The simulated market of one seed; `symbols` restricts it to some listings, whose bars stay the same."""
 
-    def __init__(self, *, seed: int = 7, symbols: Iterable[str] | None = None) -> None:
+    def __init__(self, *, seed: int = DEFAULT_SEED, symbols: Iterable[str] | None = None) -> None:
         chosen = all_listings()
         if symbols is not None:
             wanted = set(symbols)
@@ -444,7 +447,9 @@ class Market:
     def memberships(self) -> tuple[Membership, ...]:
         return tuple(one for one in memberships() if one.symbol in self.listings)
 
-    def bars(self, symbol: str, timeframe: str, moment: int, *, adjust: str = "splits", knows_all: bool = False) -> Bars:
+    def bars(
+        self, symbol: str, timeframe: str, moment: int, *, adjust: str = "splits", knows_all: bool = False
+    ) -> Bars:
         """Return every bar of a listing up to the moment: 1D, 1W, 1M, or minutes ("240") as far as a vendor keeps them.
 
         `adjust` is none, splits or dividends (splits and dividends). Only actions up to the moment count, and splits
@@ -493,7 +498,9 @@ class Market:
     def _adjusted(self, panel: Panel, at: int, bars: Bars, moment: int, adjust: str, *, knows_all: bool) -> Bars:
         one = panel.listings[at]
         today = _day_of(moment)
-        days = np.array([_day_of(int(second)) for second in bars.opened]) if one.splits or adjust == "dividends" else None
+        days = (
+            np.array([_day_of(int(second)) for second in bars.opened]) if one.splits or adjust == "dividends" else None
+        )
         factor = np.ones(len(bars))
         for split in one.splits:
             day = day_number(split.day)
@@ -532,7 +539,7 @@ class Market:
         return found
 
     def funding(self, symbol: str, moment: int) -> tuple[Integers, Array]:
-        """Return times (epoch seconds, every eight hours) and rates (fractions) of a perpetual's funding up to the moment."""
+        """Return times (epoch seconds, every eight hours) and rates (fractions) of a perpetual's funding."""
         panel = self.panel_of(symbol)
         at = panel.column[symbol]
         row = min(panel.row_at(moment), int(panel.last[at]))
@@ -576,4 +583,4 @@ def _grouped(panel: Panel, bars: Bars, timeframe: str, moment: int) -> Bars:
     )
 
 
-__all__ = ["DAY", "INTRADAY", "Bars", "Live", "Market", "Panel", "epoch", "epoch_of_day"]
+__all__ = ["DAY", "DEFAULT_SEED", "INTRADAY", "Bars", "Live", "Market", "Panel", "epoch", "epoch_of_day"]

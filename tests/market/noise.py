@@ -1,7 +1,7 @@
 """Random numbers by address: the same place always has the same number, whatever else was asked for before.
 
-A draw is a hash of (key, index), so a market of three symbols and one of four hundred agree on those three, and a longer
-market agrees with a shorter one.
+A draw is a hash of (key, index), so a market of three symbols and one of four hundred agree on those three, and a
+longer market agrees with a shorter one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Price paths: the log level of every asset on every calendar day, from factors with regimes, sectors and fat tails.
 
-A path is a function of the seed and its name alone. Day 0 is `FIRST_DAY`; assets that trade on sessions have a return of
-zero on the other days. Two windows are flash crashes.
+A path is a function of the seed and its name alone. Day 0 is `FIRST_DAY`; assets that trade on sessions have a return
+of zero on the other days. Two windows are flash crashes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,24 @@ FLASH_CRASHES = (
     (date(2025, 10, 10), (-0.13, 0.04, -0.03, 0.05)),
 )
 # drift and volatility a day of the crypto market in its four regimes, and how long one lasts on average
-_REGIMES = ((0.0020, 0.013, 80), (0.0036, 0.024, 50), (-0.0028, 0.027, 50), (-0.0060, 0.045, 14))
+_REGIMES = ((0.0012, 0.010, 80), (0.0030, 0.018, 50), (-0.0026, 0.020, 50), (-0.0050, 0.036, 14))
 _NEXT = np.array([[0, 0.55, 0.4, 0.05], [0.5, 0, 0.4, 0.1], [0.45, 0.35, 0, 0.2], [0.2, 0.3, 0.5, 0]])
 # what happened to one asset alone: first day, last day, log return a day
 _SCRIPTED = {
+    "metal:gold": (
+        (date(2025, 1, 6), date(2025, 4, 18), 0.0028),
+        (date(2025, 8, 25), date(2025, 10, 17), 0.0042),
+        (date(2025, 12, 15), date(2026, 1, 28), 0.0042),
+    ),
+    "commodity:oil": ((date(2025, 5, 5), date(2025, 6, 20), 0.008), (date(2026, 1, 5), date(2026, 1, 30), 0.006)),
+    "commodity:base": ((date(2025, 6, 23), date(2025, 8, 1), 0.005), (date(2025, 11, 10), date(2026, 1, 23), 0.0035)),
     "coin:FHE": ((date(2026, 1, 17), date(2026, 1, 29), 0.085),),
     "coin:BULLA": ((date(2026, 1, 12), date(2026, 1, 30), -0.06),),
     "coin:ZEC": ((date(2025, 9, 20), date(2025, 11, 8), 0.035),),
     "coin:BREV": ((date(2026, 1, 6), date(2026, 1, 12), 0.05),),
-    "stock:ASTS": ((date(2025, 12, 29), date(2026, 1, 30), 0.034),),
-    "stock:RKLB": ((date(2025, 12, 29), date(2026, 1, 30), 0.018),),
-    "fund:SHLD": ((date(2025, 12, 26), date(2026, 1, 30), 0.0055),),
+    "stock:ASTS": ((date(2025, 12, 29), date(2026, 1, 30), 0.030),),
+    "stock:RKLB": ((date(2025, 12, 29), date(2026, 1, 30), 0.021),),
+    "fund:SHLD": ((date(2025, 12, 26), date(2026, 1, 30), 0.0062),),
     "stock:MVIS": ((date(2025, 12, 1), date(2026, 1, 30), -0.012),),
 }
 _FACTORS = {
@@ -154,7 +161,8 @@ class Paths:
 
     def _scripted(self, name: str, returns: Array) -> Array:
         for first, last, drift in _SCRIPTED.get(name, ()):
-            returns[day_number(first) : day_number(last) + 1] += drift
+            inside = slice(day_number(first), day_number(last) + 1)
+            returns[inside] = 0.35 * returns[inside] + drift
         return returns
 
     def _crypto_market(self) -> Array:
@@ -171,7 +179,7 @@ class Paths:
         for first, moves in FLASH_CRASHES:
             start = day_number(first)
             returns[start : start + len(moves)] = moves
-        self._volatility[name] = 0.024
+        self._volatility[name] = 0.018
         return lfilter([1], [1, -0.9988], returns)
 
     def _crypto_sector(self, name: str, _: str) -> Array:
@@ -179,8 +187,8 @@ class Paths:
 
     def _coin(self, name: str, coin_name: str) -> Array:
         coin = next(one for one in coins() if one.name == coin_name)
-        beta = {"BTC": 0.95, "ETH": 1.15, "BNB": 0.95, "TRX": 0.6}.get(coin_name, 1.2)
-        own = np.sqrt(max(coin.volatility**2 - (0.022 * beta) ** 2 - 0.012**2, (0.25 * coin.volatility) ** 2))
+        beta = {"BTC": 0.95, "ETH": 1.15, "BNB": 0.95, "TRX": 0.6}.get(coin_name, 1.05)
+        own = np.sqrt(max(coin.volatility**2 - (0.018 * beta) ** 2 - 0.012**2, (0.25 * coin.volatility) ** 2))
         noise = self._scripted(name, self._noise(name, own))
         alone = np.diff(lfilter([1], [1, -0.9965], noise), prepend=0.0)
         market = np.diff(self.level("crypto:market"), prepend=0.0)
@@ -226,12 +234,14 @@ class Paths:
             returns = 0.0004 + 0.12 * crypto + self._noise(name, 0.0085, trend=0.06)
             self._volatility[name] = 0.01
         else:
-            returns = self._noise(name, _FACTORS[name])
+            trend = 0.24 if name.startswith(("metal:", "commodity:")) else 0.13
+            returns = self._scripted(name, self._noise(name, _FACTORS[name], trend=trend))
         if name == "vol:short":
             returns = returns - 0.0015 - 3.2 * np.diff(self.level("index:market"), prepend=0.0)
         if name == "bond:credit":
             returns = returns + 0.09 * np.diff(self.level("index:market"), prepend=0.0)
-        return np.cumsum(np.clip(self._sessions_only(returns), -0.3, 0.3))
+        returns = np.clip(self._sessions_only(returns), -0.3, 0.3)
+        return np.cumsum(returns) if name in ("index:market", "vol:short") else lfilter([1], [1, -0.9985], returns)
 
     def _fund(self, name: str, ticker: str, *spec: str) -> Array:
         text = ":".join(spec)
@@ -268,7 +278,11 @@ class Paths:
         return next(one.path for one in all_listings() if one.market == "america" and one.name == ticker)
 
     def _pair(self, name: str, pair: str) -> Array:
-        crosses = {"EURGBP": ("EURUSD", "GBPUSD", -1), "EURJPY": ("EURUSD", "USDJPY", 1), "GBPJPY": ("GBPUSD", "USDJPY", 1)}
+        crosses = {
+            "EURGBP": ("EURUSD", "GBPUSD", -1),
+            "EURJPY": ("EURUSD", "USDJPY", 1),
+            "GBPJPY": ("GBPUSD", "USDJPY", 1),
+        }
         if pair in crosses:
             first, second, sign = crosses[pair]
             self._volatility[name] = PAIR_VOLATILITY[pair]

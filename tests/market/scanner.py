@@ -1,7 +1,7 @@
 """The scanner's interface: the body of a scan taken apart, filtered, sorted and cut, and its errors.
 
-Rows where a filter's field has no value do not pass, whatever the operation (but `empty` and `has_none_of`). Rows without
-a value in the sorting field come last; equal values stand in order of symbol.
+Rows where a filter's field has no value do not pass, whatever the operation (but `empty` and `has_none_of`). Rows
+without a value in the sorting field come last; equal values stand in order of symbol.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def parse_scan(body: bytes) -> Scan:
     columns = raw.get("columns", ["name", "close"])
     _require(isinstance(columns, list) and all(isinstance(x, str) for x in columns), "columns: list of text expected")
     filters = raw.get("filter") or []
-    _require(isinstance(filters, list) and all(isinstance(x, dict) for x in filters), "filter: list of objects expected")
+    _require(
+        isinstance(filters, list) and all(isinstance(x, dict) for x in filters), "filter: list of objects expected"
+    )
     sort = raw.get("sort") or {}
     _require(isinstance(sort, dict) and sort.get("sortOrder", "asc") in ("asc", "desc"), "sort: asc or desc expected")
     bounds = raw.get("range")
@@ -108,7 +110,7 @@ def parse_scan(body: bytes) -> Scan:
         stop=bounds[1] if bounds else None,
         tickers=tuple(tickers),
         types=tuple(types),
-        indices=tuple([*sets, *groups]),
+        indices=(*sets, *groups),
         markets=tuple(raw.get("markets") or ()),
     )
 

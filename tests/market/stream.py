@@ -1,4 +1,4 @@
-"""The bar stream: `~m~<length>~m~<payload>` frames over a WebSocket, chart and quote sessions, series and heartbeats."""
+"""The bar stream: `~m~<length>~m~<payload>` frames over a WebSocket, sessions, series, heartbeats."""
 
 from __future__ import annotations
 
@@ -285,7 +285,9 @@ class Stream:
         series.start = max(series.first, len(tape) - count)
         await self._deliver(series, tape, series.start, len(tape), is_first=True)
 
-    async def _on_modify_series(self, session: str, name: str, turnaround: str, symbol_name: str, timeframe: str, *_: Any) -> None:
+    async def _on_modify_series(
+        self, session: str, name: str, turnaround: str, symbol_name: str, timeframe: str, *_: Any
+    ) -> None:
         await self._on_create_series(session, name, turnaround, symbol_name, timeframe, 300)
 
     async def _on_request_more_data(self, session: str, name: str, count: int, *_: Any) -> None:
@@ -336,7 +338,8 @@ class Stream:
             await self._send(*payloads)
             sent += len(part)
             if "socket_drop" in met and sent >= int(met["socket_drop"].options["after_bars"]):
-                self.socket.transport.abort()
+                # what was sent arrives, then the line is dead: no closing frame
+                self.socket.transport.close()
                 return
         if is_first and stop > start and not tape.bars.is_complete[stop - 1]:
             # the running bar goes on: one live update, with what stands at this moment
@@ -389,7 +392,9 @@ class Stream:
     def _foreign(self, series: _Series, fault: Fault, count: int) -> list[str]:
         """Return packets that belong to something else: one for each way."""
         donor = self._donor(fault, series.one)
-        other = _Series(series.session, series.name, series.turnaround, donor, series.timeframe, series.adjustment, 0, 0)
+        other = _Series(
+            series.session, series.name, series.turnaround, donor, series.timeframe, series.adjustment, 0, 0
+        )
         rows = self._rows(donor, Tape(self.market.bars(donor.symbol, series.timeframe, self.moment)))[-max(count, 1) :]
         found = []
         for way in fault.options["ways"]:

@@ -1,7 +1,7 @@
 """The simulated venue: the market on loopback over the real protocols, as of any moment, with faults on request.
 
-    with Venue(Market(), port=0) as venue:
-        requests.post(f"{venue.http_url}/crypto/scan", json=..., headers={"X-Market-Clock": "2025-03-01T00:10:00Z"})
+with Venue(Market(), port=0) as venue:
+    requests.post(f"{venue.http_url}/crypto/scan", json=..., headers={"X-Market-Clock": "2025-03-01T00:10:00Z"})
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from websockets.http11 import Response
 
 from . import scanner
 from .binance import Binance
-from .faults import BULK_FAULTS, DATA_FAULTS, HTTP_FAULTS, SCAN_FAULTS, SOCKET_FAULTS, Damage, Fault, Faults
-from .fields import Snapshots, UnknownField, parse_field
+from .faults import HTTP_FAULTS, SCAN_FAULTS, Damage, Fault, Faults
+from .fields import Snapshots
 from .listings import ALIASES
 from .market import Market, epoch
 from .replies import Reply, Request, as_json
@@ -76,7 +76,8 @@ class Venue:
     """A market on two ports of loopback: HTTP at `port`, the bar stream at `port + 1`; port 0 takes any two.
 
     `clock` is the moment at which a request without a clock of its own is answered (default: the market's end).
-    `scanner_delay` are the seconds by which the scanner is late; `heartbeat_seconds` and `bars_per_frame` are the stream's.
+    `scanner_delay` are the seconds by which the scanner is late; `heartbeat_seconds` and `bars_per_frame` belong to the
+    stream.
     """
 
     def __init__(
@@ -159,6 +160,14 @@ class Venue:
         )
         self._ws_port = next(iter(self._socket_server.sockets)).getsockname()[1]
 
+    def warm(self) -> None:
+        """Compute the ratings of every market once, so that no client has to wait for them at its first scan."""
+        for name in self.market.panels:
+            snapshot = self.snapshots.at(name, epoch(self.clock), self.scanner_delay)
+            if snapshot is not None:
+                for suffix in ("", "|1W", "|1M"):
+                    snapshot.column(f"Recommend.All{suffix}")
+
     def stop(self) -> None:
         """Close both ports and every connection."""
         if self._http:
@@ -195,7 +204,7 @@ class Venue:
     # -- faults and log
 
     def fault(self, name: str, **given: Any) -> Fault:
-        """Ask for a fault by name: `symbols`, `sources`, `count`, `skip`, `since`, `until`, and the fault's own options."""
+        """Ask for a fault by name, with scope (`symbols`, `sources`, `count`, `skip`, `since`, `until`) and options."""
         return self.faults.add(name, **given)
 
     def heal(self, name: str | None = None) -> int:
@@ -226,7 +235,9 @@ class Venue:
         """Answer a request; None where the connection is to be dropped, with the wire's faults it met."""
         if request.path.startswith("/control/"):
             return self._control(request), []
-        source = next((name for prefix, name in _PARTS.items() if request.path.startswith(prefix)), "tradingview_scanner")
+        source = next(
+            (name for prefix, name in _PARTS.items() if request.path.startswith(prefix)), "tradingview_scanner"
+        )
         try:
             scan = scanner.parse_scan(request.body) if request.path.endswith("/scan") else None
         except scanner.ScanError:
@@ -351,7 +362,9 @@ class Venue:
                 return as_json(entries)
             if what == "health":
                 listed = len(self.market.listings)
-                return as_json({"status": "ok", "listings": listed, "clock": self.clock.isoformat(), "ws_url": self.ws_url})
+                return as_json(
+                    {"status": "ok", "listings": listed, "clock": self.clock.isoformat(), "ws_url": self.ws_url}
+                )
         except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             return as_json({"error": str(wrong)}, 400)
         return as_json({"error": "there are /control/faults, /control/clock, /control/log, /control/health"}, 404)
@@ -530,9 +543,3 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             # the client was quicker
             return
-
-
-__all__ = [
-    "BULK_FAULTS", "CLOCK_HEADER", "DATA_FAULTS", "HTTP_FAULTS", "SCAN_FAULTS", "SOCKET_FAULTS", "LogEntry", "UnknownField",
-    "Venue", "parse_field", "parse_moment",
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """The chart interface of the finance portal: daily, weekly and monthly bars, adjusted closes, dividends and splits.
 
-Closes are adjusted for splits, also for those that no other source announced; `adjclose` for dividends as well. Volume of
-currency pairs is 0. A client without a browser's User-Agent is turned away with 429.
+Closes are adjusted for splits, also for those that no other source announced; `adjclose` for dividends as well.
+Volume of currency pairs is 0. A client without a browser's User-Agent is turned away with 429.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Yahoo:
         at = np.searchsorted(clean.opened, bars.opened)
         at = np.minimum(at, max(0, len(clean) - 1))
         adjusted = bars.close * (whole.close[at] / clean.close[at]) if len(clean) else bars.close
-        quote: dict[str, list[Any]] = {n: [float(x) for x in getattr(bars, n)] for n in ("open", "high", "low", "close")}
+        quote: dict[str, list[Any]] = {
+            n: [float(x) for x in getattr(bars, n)] for n in ("open", "high", "low", "close")
+        }
         quote["volume"] = [0 if one.market == "forex" or np.isnan(x) else int(x) for x in bars.volume]
         for place, values in tape.odd.items():
             for column, value in values.items():

@@ -47,6 +47,16 @@ def test_quantmill_never_imports_ingest() -> None:
     assert found == []
 
 
+def test_the_simulated_market_shares_nothing_with_the_product() -> None:
+    found = [
+        f"{module.at(one.line)} imports {one.module}"
+        for module in modules("tests/market")
+        for one in module.imports()
+        if is_under(one.module, "quantmill", "ingest", "support")
+    ]
+    assert found == []
+
+
 def test_no_layer_of_the_core_imports_backwards_or_an_edge() -> None:
     found = [
         f"{module.at(one.line)} ({module.part}) imports {one.module}"
