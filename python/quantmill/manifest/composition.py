@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from quantmill.errors import BadValue, UnknownKey, UnknownProfile, UsageError
 from quantmill.manifest.explaining import explain, nearest
-from quantmill.manifest.fields import Dictionary, load_dictionary
+from quantmill.manifest.fields import Dictionary, load_dictionary, split_field
 from quantmill.manifest.files import NAME, read_mapping, short
 from quantmill.manifest.scanners import (
     SYMBOL_PATTERN,
@@ -259,9 +259,9 @@ def load_library(manifest: Path) -> Library:
     """
     blocks: dict[str, Entry] = {}
     scanners: dict[str, Entry] = {}
-    for folder in LAYERS:
+    for folder, layer in LAYERS.items():
         for path in sorted((manifest / folder).glob("*.yml")):
-            for entry in _read_entries(path, LAYERS[folder]):
+            for entry in _read_entries(path, layer):
                 taken = scanners if entry.layer == "L4" else blocks
                 if entry.block_id in taken:
                     raise BadValue(
@@ -295,8 +295,9 @@ def load_library(manifest: Path) -> Library:
 def resolve_scanner(library: Library, scanner_id: str, *, logic: str | None = None) -> ResolvedScanner:
     """Return a scanner with its layers merged.
 
-    `logic` is the logic that a profile's strategy injects: it stands in for a scanner that states none, and has to agree
-    with one that does. Raises `UnknownProfile` for an unknown scanner, `BadValue` for a contradiction or a missing value.
+    `logic` is the logic that a profile's strategy injects: it stands in for a scanner that states none, and has to
+    agree with one that does. Raises `UnknownProfile` for an unknown scanner, `BadValue` for a contradiction or a
+    missing value.
     """
     entry = library.scanners.get(scanner_id)
     if entry is None:
@@ -442,18 +443,30 @@ def _require_known_parents(entry: Entry, library: Library) -> None:
         )
 
 
+def fields_of(entry: Entry, dictionary: Dictionary) -> Iterator[tuple[str, str]]:
+    """Yield key and field, as written, of every field that a block names itself; a filter may compare two fields."""
+    content = _plain(entry.content)
+    for rule in content.get("filters", ()):
+        yield "filters", rule["left"]
+        if isinstance(rule.get("right"), str) and split_field(rule["right"])[0] in dictionary.fields:
+            yield "filters", rule["right"]
+    for name in content.get("columns", ()):
+        yield "columns", name
+    for gate, conditions in content.get("gates", {}).items():
+        for name in conditions:
+            yield f"gates.{gate}", name
+    for rank in content.get("ranks", ()):
+        yield "ranks", rank["field"]
+    if content.get("sort_by"):
+        yield "sort_by", content["sort_by"]
+    if content.get("rating", {}).get("field"):
+        yield "rating.field", content["rating"]["field"]
+
+
 def _require_known_fields(entry: Entry, library: Library) -> None:
     """Hold every field of the block against the data dictionary: a misspelt one would make its gate fail for all."""
     content = _plain(entry.content)
-    named = [
-        *(("filters", rule["left"]) for rule in content.get("filters", ())),
-        *(("columns", name) for name in content.get("columns", ())),
-        *((f"gates.{gate}", name) for gate, conditions in content.get("gates", {}).items() for name in conditions),
-        *(("ranks", rank["field"]) for rank in content.get("ranks", ())),
-        *(("sort_by", name) for name in [content.get("sort_by")] if name),
-        *(("rating.field", name) for name in [content.get("rating", {}).get("field")] if name),
-    ]
-    for key, name in named:
+    for key, name in fields_of(entry, library.dictionary):
         problem = library.dictionary.problem_of(name)
         if problem:
             raise UnknownKey(
@@ -643,9 +656,9 @@ def _finish(library: Library, entry: Entry, merged: _Merged) -> ResolvedScanner:
         *(one.left for one in filters.values()),
         *(one.field for one in gate_rows),
         *(rank["field"] for rank in values.get("ranks", ())),
-        values.get("sort_by", ""),
+        values.get("sort_by", Scanner.model_fields["sort_by"].default),
     ]
-    added = [name for name in dict.fromkeys(asked) if name and name not in columns]
+    added = [name for name in dict.fromkeys(asked) if name not in columns]
     for name in added:
         derived[f"columns\0{name}"] = (name, "a filter, a gate or a rank reads it")
 
@@ -716,7 +729,9 @@ def _rows(
         if name in derived:
             because = derived[name][1]
             origin = merged.origins.get(because)
-            return ScannerRow(key, value, "derived", origin.block_id if origin else "", origin.place if origin else because)
+            return ScannerRow(
+                key, value, "derived", origin.block_id if origin else "", origin.place if origin else because
+            )
         known = ("\0".join(path[:n]) for n in range(len(path), 0, -1))
         origin = next((merged.origins[one] for one in known if one in merged.origins), None)
         if origin is None:

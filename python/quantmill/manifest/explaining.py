@@ -15,12 +15,14 @@ from quantmill.errors import BadValue, UnknownKey, UsageError
 def explain(
     error: ValidationError, model: type[BaseModel], place_of: Callable[[list[str]], str], *, prefix: str = ""
 ) -> UsageError:
-    """Return the first problem of `error` as an error for people.
+    """Return the first problem of `error`, an unknown key before others, as an error for people.
 
     `model` is the record that was validated, `place_of` gives the file (or layer) that a location came from, and
     `prefix` stands before the key, such as the name of the block that was validated.
     """
-    problem = error.errors()[0]
+    problems = error.errors()
+    # a misspelt key is also a missing one, and its name says more
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     location = [str(part) for part in problem["loc"]]
     key = prefix + ".".join(location)
     place = place_of(location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from quantmill.manifest.composition import Library, load_library, resolve_scanner
+from quantmill.manifest.composition import Library, fields_of, load_library, resolve_scanner
 from quantmill.manifest.fields import FieldEntry, split_field
 from quantmill.manifest.scanners import Scanner
 
@@ -14,12 +14,14 @@ _HEAD = """# Fields of TradingView's scanner
 Every field that scans, the vendor's features and metadata ask for. `python -m quantmill fields` writes this page from
 `manifest/fields.yml` and from the scanners; a scanner cannot ask for a field that has no entry there.
 
-A field without a suffix is of the day; `|240` is of bars of four hours, `|1W` of a week, `|1M` of a month. Percent are percent
-(2.0 is 2 %), as the interface has them. During a session a value is that of its unfinished bar. *unconfirmed*: known from
-public use, but in no recorded answer that the tests read; `python -m ingest check tradingview` asks the live service.
+A field without a suffix is of the day; `|240` is of bars of four hours, `|1W` of a week, `|1M` of a month. Percent are
+percent (2.0 is 2 %), as the interface has them. During a session a value is that of its unfinished bar. *unconfirmed*:
+known from public use, but in no recorded answer of the interface; `python -m ingest check tradingview` asks the live
+one.
 
-Use: *filter* is asked of the interface (layer 1), *gate* is judged on each row (layer 2), *rank* orders candidates (layer 3), *sort*
-orders the request, *column* is kept beside the candidate, *feature* is kept as a vendor's feature, *metadata* describes the symbol.
+Use: *filter* is asked of the interface (layer 1), *gate* is judged on each row (layer 2), *rank* orders candidates
+(layer 3), *sort* orders the request, *column* is kept beside the candidate, *feature* is kept as a vendor's feature,
+*metadata* describes the symbol.
 """
 _CATEGORIES = """
 ## Categories of funds
@@ -59,9 +61,14 @@ def field_uses(library: Library, scanners: list[Scanner]) -> dict[str, list[str]
     for scanner in scanners:
         for written, use in _asked(scanner):
             uses[split_field(written)[0]].add(use)
-    for name, entry in library.dictionary.fields.items():
-        uses[name] |= {"feature"} if entry.is_feature else set()
-        uses[name] |= {"metadata"} if entry.is_metadata else set()
+    # blocks that no scanner is built on name fields too
+    words = {"filters": "filter", "columns": "column", "ranks": "rank", "sort_by": "sort", "rating": "filter"}
+    for entry in library.blocks.values():
+        for key, written in fields_of(entry, library.dictionary):
+            uses[split_field(written)[0]].add(words.get(key.split(".")[0], "gate"))
+    for name, field in library.dictionary.fields.items():
+        uses[name] |= {"feature"} if field.is_feature else set()
+        uses[name] |= {"metadata"} if field.is_metadata else set()
         # a column is what is kept and not otherwise used by the scan
         if uses[name] & {"filter", "gate", "rank", "sort"}:
             uses[name] -= {"column"}

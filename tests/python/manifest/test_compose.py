@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ from quantmill.manifest.compose import list_profiles, resolve, settings_from_row
 from support import ROOT
 
 MANIFEST = ROOT / "manifest"
-
-
-@pytest.fixture
-def manifest(tmp_path: Path) -> Path:
-    """A copy of the manifest that a test may add profiles to."""
-    return Path(shutil.copytree(MANIFEST, tmp_path / "manifest"))
 
 
 def sample(**overrides: Any) -> Any:
@@ -75,6 +68,24 @@ def test_a_profile_extends_another_and_an_alias_stands_for_one(manifest: Path) -
     assert settings.profile == "other"
     assert settings.allocation.cluster_cap == 0.1
     assert settings.lookback_sessions == 1511
+
+
+def test_an_alias_that_states_anything_else_is_an_error(manifest: Path) -> None:
+    (manifest / "profiles" / "other.yml").write_text("alias: sample\nquality: {gate: report}\n")
+    with pytest.raises(BadValue, match=r"other\.yml: 'alias' stands beside quality.*'extends'"):
+        resolve(manifest, "other", overrides={}, environment={})
+
+
+def test_a_key_that_stands_twice_in_a_file_is_an_error(manifest: Path) -> None:
+    (manifest / "profiles" / "twice.yml").write_text("extends: sample\nseed: 1\nseed: 2\n")
+    with pytest.raises(BadValue, match=r"profiles/twice\.yml is not valid YAML: the key 'seed' stands there twice"):
+        resolve(manifest, "twice", overrides={}, environment={})
+
+
+def test_the_settings_of_a_static_list_have_no_keys_of_scanners() -> None:
+    keys = {row.key for row in sample().rows}
+    assert not keys & {"max_winners", "anchors", "locked", "universe.scanners", "universe.raw_pool_limit"}
+    assert not any(key.startswith("acquisition") for key in keys)
 
 
 def test_profiles_that_extend_each_other_in_a_circle_are_named(manifest: Path) -> None:
