@@ -192,7 +192,8 @@ def _archive(span: Literal["month", "day"]) -> Callable[[Network, datetime], str
     def question(network: Network, now: datetime) -> str:
         from ingest.sources.binance_bulk import Archive, fetch_archives
 
-        moment = now.replace(day=1) - timedelta(days=20) if span == "month" else now - timedelta(days=4)
+        # The archive of a month appears some days after its end.
+        moment = now - timedelta(days=45) if span == "month" else now - timedelta(days=4)
         file = Archive(COIN, "1d", f"{moment:%Y-%m}" if span == "month" else f"{moment:%Y-%m-%d}")
         answer = _arrived(list(fetch_archives([file], network.transport("binance_bulk"))))
         return _bars(answer, least=28 if span == "month" else 1, fields=(*PRICES, "volume", "quote_volume"))

@@ -101,6 +101,10 @@ def sample(force: bool) -> None:
     type=click.Path(path_type=Path),
     help="CSV name,symbol: what a name in the file stands for.",
 )
+@click.option(
+    "--symbol-form",
+    help="Makes a symbol of each name in the column, {} being the name: BINANCE:{}.P. --symbol-map goes first.",
+)
 @click.option("--date-column", help="Column of session dates, in the exchange's time zone.")
 @click.option("--time-column", help="Column of opening times in UTC: text, or epoch s, ms or us (told by magnitude).")
 @click.option(
@@ -133,6 +137,7 @@ def import_command(
     symbol: str | None,
     symbol_column: str | None,
     symbol_map: Path | None,
+    symbol_form: str | None,
     date_column: str | None,
     time_column: str | None,
     mapping: str,
@@ -174,6 +179,7 @@ def import_command(
         symbol=symbol,
         symbol_column=symbol_column,
         symbol_map=read_symbol_map(symbol_map) if symbol_map else {},
+        symbol_form=symbol_form,
         date_column=date_column,
         time_column=time_column,
         mapping=parse_mapping(mapping),

@@ -97,8 +97,8 @@ class Network:
     """The sources of one command.
 
     `addresses` are base addresses by interface (a missing one is that of the real service), `interfaces` their stated
-    pace and retries, `market_clock` the moment that a simulated venue is to answer for, `token` a TradingView user's own,
-    `downloads` a folder for archives. One breaker per interface holds for all calls.
+    pace and retries, `market_clock` the moment that a simulated venue is to answer for, `token` a TradingView user's
+    own, `downloads` a folder for archives. One breaker per interface holds for all calls.
     """
 
     def __init__(
@@ -238,8 +238,8 @@ class Network:
     ) -> Iterator[Answer]:
         """Yield the bars of each request from one source, in the order in which they arrive.
 
-        `is_slow` asks for one symbol after the other and waits 30 s and 60 s for a 429. Raises `UsageError` for a source
-        without bars and for a request that the source cannot have (`can_have`).
+        `is_slow` asks for one symbol after the other and waits 30 s and 60 s for a 429. Raises `UsageError` for a
+        source without bars and for a request that the source cannot have (`can_have`).
         """
         self._require(source)
         workers = 1 if is_slow else 5

@@ -104,7 +104,8 @@ def fetch_archives(
     workers: int = 5,
     progress: Progress | None = None,
 ) -> Iterator[Answer]:
-    """Yield each archive, in the order in which they arrive; `empty` for one that does not exist (404).
+    """Yield each archive, in the order in which they arrive; `empty` with the code NO_ARCHIVE
+    for one that does not exist (404): nothing was traded, or the month is not published yet.
 
     A verified file in `folder` is not fetched again. None keeps no files.
     """
@@ -130,7 +131,8 @@ def _fetch(file: Archive, transport: Transport, folder: Path | None) -> Answer:
     if checksum.status == 404:
         return answer(
             transport, "bars", request, path=path, state="empty", started_at=started_at, replies=replies,
-            payload=None, extension="zip",
+            payload=None, extension="zip", code="NO_ARCHIVE",
+            error=f"{file.name} does not exist: nothing was traded, or it is not published yet",
         )  # fmt: skip
     if checksum.code is not None:
         return failed(transport, "bars", request, path=f"{path}.CHECKSUM", started_at=started_at, replies=replies)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quantmill.errors import BadValue, DataContractError, UsageError
 
-from ingest.bars import ADJUSTMENTS, FIELDS, INTERVALS, sql_path
+from ingest.bars import ADJUSTMENTS, FIELDS, INTERVALS, clear, quoted, read_payload, sql_path
 from ingest.exchanges import EXCHANGES, SYMBOL
 from ingest.loads import Outcome, Session, land_bars, land_metadata, symbols_without_metadata
 from ingest.sources.files import FileFormat, check_names, csv_header, format_of, require_column
@@ -48,6 +48,7 @@ class ImportOptions:
     time_column: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     symbol_map: Mapping[str, str] = field(default_factory=dict)
+    symbol_form: str | None = None
     interval: str = "1d"
     adjustment: str = "none"
     timezone: str | None = None
@@ -115,6 +116,14 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
         raise UsageError("exactly one of --symbol and --symbol-column is needed", remedy="give one of them")
     if (options.date_column is None) == (options.time_column is None):
         raise UsageError("exactly one of --date-column and --time-column is needed", remedy="give one of them")
+    if options.symbol_form is not None:
+        if options.symbol_column is None:
+            raise UsageError("--symbol-form needs a column of names", remedy="give --symbol-column")
+        if options.symbol_form.count("{}") != 1 or not SYMBOL.match(options.symbol_form.replace("{}", "X")):
+            raise BadValue(
+                f"--symbol-form is {options.symbol_form!r}; needs EXCHANGE:TICKER with {{}} for the name in the file",
+                remedy="write it like BINANCE:{}.P",
+            )
     if options.symbol is not None and not SYMBOL.match(options.symbol):
         raise BadValue(
             f"--symbol is {options.symbol!r}; needs EXCHANGE:TICKER in capitals",
@@ -187,6 +196,9 @@ def import_file(session: Session, path: Path, options: ImportOptions) -> list[Ou
     else:
         columns = _parquet_columns(session, data, str(path))
     request = _request(options, kind, columns, str(path))
+    if options.symbol_form is not None:
+        names = _names(session, data, request)
+        request["symbol_map"] = dict(sorted({**_formed(names, options.symbol_form), **options.symbol_map}.items()))
     outcomes: list[Outcome] = []
 
     def describe_new(symbols: Sequence[str]) -> None:
@@ -215,6 +227,25 @@ def import_file(session: Session, path: Path, options: ImportOptions) -> list[Ou
         before=describe_new,
     )
     return [*outcomes, bars]
+
+
+def _names(session: Session, data: bytes, request: Mapping[str, Any]) -> list[str]:
+    """Return the distinct names in the column of symbols, sorted."""
+    connection = session.workbench.connection
+    with session.landing.incoming(data) as file:
+        read_payload(connection, file, request)
+    found = connection.execute(
+        f"select distinct {quoted(request['symbol_column'])}::varchar as name from temp.file_rows "
+        "where name is not null order by name"
+    ).fetchall()
+    clear(connection)
+    return [name for (name,) in found]
+
+
+def _formed(names: Sequence[str], form: str) -> dict[str, str]:
+    """Return the symbols that a form makes of names; a name with an exchange, or of no symbol, is left as it is."""
+    formed = {name: form.replace("{}", name) for name in names if ":" not in name}
+    return {name: symbol for name, symbol in formed.items() if SYMBOL.fullmatch(symbol)}
 
 
 def _parquet_columns(session: Session, data: bytes, origin: str) -> list[str]:

@@ -119,17 +119,19 @@ def scan(
 
     for chunk in chunks:
         target = len(chunk) if static else scanner.prefilter_limit
-        first, due = 0, target
-        while first < min(due, target) or first == 0:
+        first, due, left = 0, target, 4 * -(-target // page_rows)
+        while left and (first < min(due, target) or first == 0):
             last = min(first + page_rows, target)
             body = _body(scanner, first, last, chunk)
             value = ask({"range": [first, last], **({"tickers": list(chunk)} if chunk else {})}, body)
             if value is None:
                 break
-            due = value["totalCount"]
-            first = last
+            due, left = value["totalCount"], left - 1
+            # What a short page lacks stands at the beginning of the next one; an empty page is passed over.
+            received = len(value["data"] or ())
+            first = first + received if 0 < received < last - first else last
             if progress is not None:
-                progress(first, min(due, target), scanner.scanner_id)
+                progress(min(first, due), min(due, target), scanner.scanner_id)
         if fault is not None:
             break
         total += due
@@ -189,8 +191,13 @@ def _body(scanner: Scanner, first: int, last: int, tickers: Sequence[str]) -> di
         "sort": {"sortBy": scanner.sort_by, "sortOrder": scanner.sort_order},
         "range": [first, last],
         "symbols": {"query": {"types": []}, "tickers": list(tickers)},
-        "markets": [scanner.market],
+        "markets": _markets(scanner.market),
     }
+
+
+def _markets(market: str) -> list[str]:
+    """Return what a body says of its market: `global` is the path of all markets, and the name of none."""
+    return [] if market == "global" else [market]
 
 
 def _page_fault(
@@ -259,7 +266,7 @@ def _lookup_chunk(
         "columns": list(fields),
         "range": [0, len(symbols)],
         "symbols": {"query": {"types": []}, "tickers": list(symbols)},
-        "markets": [market],
+        "markets": _markets(market),
     }
     reply = transport.post(path, body)
     fault = _page_fault(reply, fields)
@@ -353,14 +360,14 @@ def read_scan(payload: bytes, request: Mapping[str, Any]) -> pa.Table:
         for entry in value["data"]:
             row = _read_row(entry, columns, kinds)
             symbol, content, code, detail = row
-            if symbol is not None:
-                if symbol in first_of:
-                    code, detail = REPEATED, f"came before as row {first_of[symbol]}"
-                else:
+            if symbol is not None and symbol in first_of:
+                code, detail = REPEATED, f"came before as row {first_of[symbol]}"
+            elif symbol is not None and code is None:
+                stray = _stray(symbol, content, allowed, ensured, exchanges, venue)
+                if stray is None:
                     first_of[symbol] = len(rows) + 1
-                    if code is None:
-                        stray = _stray(symbol, content, allowed, ensured, exchanges, venue)
-                        code, detail = ("SCAN_VENUE", stray) if stray else (None, None)
+                else:
+                    code, detail = "SCAN_VENUE", stray
             rows.append((symbol, content, code, detail))
     return row_table(rows)
 

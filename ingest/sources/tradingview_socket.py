@@ -15,9 +15,9 @@ and those of `ingest.transport` for the handshake.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
-import random
 import re
 import threading
 import time
@@ -469,8 +469,8 @@ class _Worker:
         deadline = source._timer() + self.rules.read_seconds
         self.opened += 1
         self.asked = 0
-        generator = random.Random(f"{source._seed}|{name}|{self.opened}")
-        self.session = "cs_" + "".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=12))
+        digest = hashlib.sha256(f"{source._seed}|{name}|{self.opened}".encode()).digest()
+        self.session = "cs_" + "".join("abcdefghijklmnopqrstuvwxyz"[byte % 26] for byte in digest[:12])
         self.greeting = None
         fault = None
         try:
