@@ -79,13 +79,17 @@ def test_every_status_of_bars_is_earned_by_what_arrived_and_by_the_calendar(ware
 def test_zero_new_bars_of_a_stale_symbol_are_no_success(warehouse: Any) -> None:
     """F-6: on 2026-01-28 the last bar of ETHUSDT is of 2026-01-16 and nothing new arrives."""
     last = datetime(2026, 1, 16, tzinfo=UTC)
-    first = klines("BINANCE:ETHUSDT", closes(steady(3_000.0), last=last), received_at=datetime(2026, 1, 17, 0, 10, tzinfo=UTC))
+    first = klines(
+        "BINANCE:ETHUSDT", closes(steady(3_000.0), last=last), received_at=datetime(2026, 1, 17, 0, 10, tzinfo=UTC)
+    )
     assert status(warehouse, first, expected_session="2026-01-16") == "OK"
-    again = klines("BINANCE:ETHUSDT", closes(steady(3_000.0), last=last), received_at=datetime(2026, 1, 28, 0, 10, tzinfo=UTC))
+    again = klines(
+        "BINANCE:ETHUSDT", closes(steady(3_000.0), last=last), received_at=datetime(2026, 1, 28, 0, 10, tzinfo=UTC)
+    )
     assert status(warehouse, again, expected_session="2026-01-27") == "NO_PROGRESS"
-    assert warehouse.rows("select status, consecutive_failures, last_final_session::varchar from ops.symbol_registry") == [
-        ("STALE", 1, "2026-01-16")
-    ]
+    assert warehouse.rows(
+        "select status, consecutive_failures, last_final_session::varchar from ops.symbol_registry"
+    ) == [("STALE", 1, "2026-01-16")]
 
 
 def test_bytes_that_cannot_be_read_are_a_failed_load_whose_payload_is_kept(warehouse: Any) -> None:
@@ -104,7 +108,12 @@ def test_attempts_counters_and_errors_of_an_answer_are_kept_in_the_landing(wareh
     base = klines("BINANCE:AUSDT", [], state="failed", code="SERVER_ERROR", error="503")
     land(warehouse, Answer(**{**base.__dict__, "attempts": (attempt,), "counters": {"ws_foreign_packets": 3}}))
     (load,) = Landing(warehouse.home.landing).all_loads()
-    assert (load.payload, load.state, load.code, load.counters) == (None, "failed", "SERVER_ERROR", {"ws_foreign_packets": 3})
+    assert (load.payload, load.state, load.code, load.counters) == (
+        None,
+        "failed",
+        "SERVER_ERROR",
+        {"ws_foreign_packets": 3},
+    )
     assert load.attempts[0]["status"] == 503
 
 
@@ -114,7 +123,9 @@ def test_a_scan_stores_its_rows_under_its_scanner_and_registers_new_symbols(ware
     (outcome,) = land(warehouse, scan(rows), **context)
     assert (outcome.status, outcome.rows_new) == ("OK", 30)
     assert warehouse.rows("select distinct scanner_id, config_hash from raw.scan_rows") == [("trend", "c" * 64)]
-    assert warehouse.rows("select scanner_id, resolved from raw.scanner_configs") == [("trend", '{"scanner_id":"trend"}')]
+    assert warehouse.rows("select scanner_id, resolved from raw.scanner_configs") == [
+        ("trend", '{"scanner_id":"trend"}')
+    ]
     assert warehouse.rows("select status, count(*) from ops.symbol_registry group by 1") == [("REGISTERED", 30)]
     payload = json.loads(warehouse.rows("select payload from raw.scan_rows order by row_number limit 1")[0][0])
     assert payload == {"close": 1.0, "name": "S00"}
@@ -180,7 +191,9 @@ def test_a_rebuild_equals_the_workbench_row_for_row_journals_included(warehouse:
             "command_id": session.name_command("x"), "observed_at_utc": "2024-03-28", "symbol_count": 2,
             "covered_count": 1, "coverage": 0.5, "attempts": "[]", "failed_symbols": "[]",
         })  # fmt: skip
-        session.connection.execute("update ops.symbol_registry set genesis_utc = '2020-01-01' where symbol like '%ETH%'")
+        session.connection.execute(
+            "update ops.symbol_registry set genesis_utc = '2020-01-01' where symbol like '%ETH%'"
+        )
         session.keep_journal(["BINANCE:ETHUSDT"])
     before = warehouse.raw_tables()
     assert len(before["raw.loads"]) == 8 and before["ops.feature_coverage"]
@@ -196,12 +209,18 @@ def test_history_is_never_touched_by_what_lands_later(warehouse: Any) -> None:
     keyed = [name for name in tables if name != "raw.scanner_configs"]
     before = {name: warehouse.rows(hashed.format(table=name, last=last)) for name in keyed}
     later = RECEIVED + timedelta(days=2)
-    land(warehouse, klines("BINANCE:ETHUSDT", closes(steady(100.0, 61, 0.0011)), received_at=later), expected_session=None)
+    land(
+        warehouse,
+        klines("BINANCE:ETHUSDT", closes(steady(100.0, 61, 0.0011)), received_at=later),
+        expected_session=None,
+    )
     land(warehouse, klines("BINANCE:ADAUSDT", closes(steady(0.3)), received_at=later), is_forced=True)
     assert {name: warehouse.rows(hashed.format(table=name, last=last)) for name in keyed} == before
 
 
-def test_a_crash_between_the_landing_and_the_commit_is_replayed(warehouse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_between_the_landing_and_the_commit_is_replayed(
+    warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -217,7 +236,9 @@ def test_a_crash_between_the_landing_and_the_commit_is_replayed(warehouse: Any, 
     assert any(line.startswith("replayed load") for line in warehouse.said)
 
 
-def test_a_batch_whose_commit_fails_is_stored_load_by_load_and_once(warehouse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_whose_commit_fails_is_stored_load_by_load_and_once(
+    warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fails = {"left": 1}
     store = ingest.loads._store_wave
 
@@ -263,9 +284,7 @@ def test_every_received_row_is_new_identical_superseding_or_quarantined(
     tmp_path_factory: pytest.TempPathFactory, payloads: list[list[tuple[Any, ...]]]
 ) -> None:
     warehouse = Warehouse(Home(root=REPOSITORY, state=tmp_path_factory.mktemp("fuzz")))
-    answers = [
-        klines(f"BINANCE:S{n % 2}USDT", [list(row) for row in rows], count=n) for n, rows in enumerate(payloads)
-    ]
+    answers = [klines(f"BINANCE:S{n % 2}USDT", [list(row) for row in rows], count=n) for n, rows in enumerate(payloads)]
     outcomes = land(warehouse, *answers)
     assert len(outcomes) == len(answers)
     assert sum(outcome.rows_received for outcome in outcomes) == sum(map(len, payloads))

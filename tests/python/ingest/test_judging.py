@@ -52,10 +52,10 @@ def statuses(warehouse: Any) -> dict[str, str]:
 def test_the_spike_of_ada_is_rejected_with_its_donor_and_the_neighbours_are_accepted(warehouse: Any) -> None:
     last = datetime(2026, 1, 1, tzinfo=UTC)
     received = datetime(2026, 1, 2, 0, 10, tzinfo=UTC)
-    ada = klines(
-        "BINANCE:ADAUSDT", closes([*steady(0.30, 59)[:-1], 0.3335, 526.06], last=last), received_at=received
+    ada = klines("BINANCE:ADAUSDT", closes([*steady(0.30, 59)[:-1], 0.3335, 526.06], last=last), received_at=received)
+    donor = klines(
+        "BINANCE:BCHUSDT", closes(steady(526.06 / 1.001**59, 60), last=last, volume=77), received_at=received
     )
-    donor = klines("BINANCE:BCHUSDT", closes(steady(526.06 / 1.001**59, 60), last=last, volume=77), received_at=received)
     other = klines("BINANCE:XLMUSDT", closes(steady(0.25), last=last, volume=31), received_at=received)
     outcomes = land(warehouse, ada, donor, other, expected="2026-01-01")
     assert {symbol: outcome.status for symbol, outcome in outcomes.items()} == {
@@ -179,7 +179,9 @@ def test_one_equal_flat_bar_is_a_coincidence_and_three_are_not(warehouse: Any) -
             row[1:6] = ["6", "6", "6", "6", "100"]
         return klines(symbol, rows)
 
-    assert {one.status for one in land(warehouse, flat("BINANCE:AUSDT", 1), flat("BINANCE:BUSDT", 1)).values()} == {"OK"}
+    assert {one.status for one in land(warehouse, flat("BINANCE:AUSDT", 1), flat("BINANCE:BUSDT", 1)).values()} == {
+        "OK"
+    }
     assert {one.status for one in land(warehouse, flat("OKX:AUSDT", 3), flat("OKX:BUSDT", 3)).values()} == {"REJECTED"}
 
 

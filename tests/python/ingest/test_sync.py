@@ -45,7 +45,9 @@ class Market:
     def _answer(self, source: str, request: BarRequest) -> Answer:
         symbol, key = request.symbol, (source, request.symbol)
         if symbol in self.unknown:
-            return klines(symbol, [], state="unknown_symbol", code="UNKNOWN_SYMBOL", received_at=self.as_of, source="binance")
+            return klines(
+                symbol, [], state="unknown_symbol", code="UNKNOWN_SYMBOL", received_at=self.as_of, source="binance"
+            )
         end = min(self.last.get(key, self.as_of.replace(hour=0, minute=0) - DAY), request.until)
         first = max(self.first.get(symbol, datetime(2018, 1, 1, tzinfo=UTC)), end - DAY * (request.count - 1))
         days = [first.replace(hour=0, minute=0) + DAY * n for n in range((end - first).days + 1)]
@@ -57,7 +59,13 @@ class Market:
         if key in self.spiked:
             rows[-1][1:5] = [str(values[-1] * 700)] * 4
         rows = [row for row, day in zip(rows, days, strict=True) if day not in self.holes.get(key, ())]
-        return klines(symbol, rows, received_at=self.as_of, source="binance" if source == "binance" else source, count=request.count)
+        return klines(
+            symbol,
+            rows,
+            received_at=self.as_of,
+            source="binance" if source == "binance" else source,
+            count=request.count,
+        )
 
 
 @pytest.fixture
@@ -171,7 +179,9 @@ def test_nine_stale_symbols_of_fifty_six_are_healed_in_several_passes(make: Any)
         del market.last["binance", symbol]
     health = one.repair(symbols, is_explicit=False)
     assert {row["verdict"] for row in health} == {"OK"} and len(health) == 56
-    assert [row.name for row in one.passes] == ["normal", "force", "slow", "alternate"]
+    assert [row.name for row in one.passes] == ["normal", "force", "slow", "alternate"], [
+        (row.name, row.statuses, row.plan.items[:1], [o.error for _, o in row.landed][:2]) for row in one.passes
+    ]
     assert {asked.symbol for source, asked, _ in market.asked if source == "tradingview"} == set(stale[:3])
     assert {asked.count for source, asked, slow in market.asked if slow} == {2000}
 
@@ -202,7 +212,9 @@ def test_a_gap_is_filled_newest_first_from_a_source_that_has_ranges(make: Any) -
         (date(2024, 3, 22), 3),
         (date(2024, 2, 26), 2),
     ]
-    assert [(item.until.date(), item.count) for item in items if item.source == "binance_bulk"] == [(date(2024, 3, 1), 29)]
+    assert [(item.until.date(), item.count) for item in items if item.source == "binance_bulk"] == [
+        (date(2024, 3, 1), 29)
+    ]
     market.holes.clear()
     assert one.repair([symbol], is_explicit=False)[0]["verdict"] == "OK"
 
