@@ -383,7 +383,7 @@ class Synchroniser:
         return plan
 
     def _depth(self, row: Mapping[str, Any]) -> int:
-        """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to be shown anew."""
+        """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to come anew."""
         if row["registry_status"] != "TOXIC" and "CORPORATE_ACTION" not in (row["registry_reason"] or ""):
             return thresholds.FORCE_DEPTH
         first = self.session.connection.execute(
