@@ -827,7 +827,7 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
             on loads.kind = asked.kind and loads.source = asked.source and loads.request_hash = asked.request_hash
             and loads.payload_sha256 = asked.payload_sha256 and loads.load_id < asked.load_id
             and loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY', 'DUPLICATE')
-            and loads.finished_at_utc between asked.received_at - interval {FRESH_HOURS} hour and asked.received_at
+            and loads.started_at_utc between asked.received_at - interval {FRESH_HOURS} hour and asked.received_at
         left join ops.symbol_registry as known on known.symbol = asked.symbol
         where asked.kind != 'bars' or (
             known.status = 'STABLE' and coalesce(known.last_final_session >= asked.expected_session, true)
@@ -934,6 +934,8 @@ def bars_status(load: Load, count: judging.Counts, fault: str | None) -> tuple[s
     if count.errors:
         return "PARTIAL", lost
     expected = load.context.get("expected_session")
+    if load.context.get("reason") == "GAP" and not count.new + count.superseding:
+        return "NO_PROGRESS", "; ".join(filter(None, ("the source has no bar of the gap", lost)))
     if expected is None:
         return ("OK" if count.new + count.superseding else "UP_TO_DATE"), lost
     if count.last_final is not None and count.last_final.isoformat() >= expected:

@@ -260,8 +260,8 @@ def _register(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
                 status = case when is_trading then 'REGISTERED' else 'DELISTED' end,
                 reason = case when is_trading then 'listed again' else 'the exchange says ' || said end
             from (
-                select symbol, max((payload ->> 'status')) as said, coalesce(max((payload ->> 'status')) = 'TRADING', true)
-                    as is_trading
+                select symbol, max(payload ->> 'status') as said,
+                    coalesce(max(payload ->> 'status') = 'TRADING', true) as is_trading
                 from temp.fated_rows where fate != 'quarantined' group by symbol
             ) as given
             where given.symbol = known.symbol and (

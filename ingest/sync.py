@@ -284,6 +284,7 @@ class Synchroniser:
                 "adjustment": answer.request.get("adjustment", item.adjustment),
                 "expected_session": expected.isoformat() if expected else None,
                 "pass": name,
+                "reason": item.reason,
                 "wanted": item.count,
                 "is_forced": item.is_forced,
             }
@@ -302,7 +303,9 @@ class Synchroniser:
         return [
             row
             for row in self.health(symbols)
-            if row["verdict"] in verdicts and row["registry_status"] not in ("DELISTED",)
+            if row["verdict"] in verdicts
+            and row["registry_status"] != "DELISTED"
+            and (is_toxic_too or row["registry_status"] != "TOXIC")
         ]
 
     def repair(
@@ -380,7 +383,9 @@ class Synchroniser:
         return plan
 
     def _depth(self, row: Mapping[str, Any]) -> int:
-        """Return the bars of a forced load: 2,000, or all that is stored where the whole history is needed."""
+        """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to come anew."""
+        if row["registry_status"] != "TOXIC" and "CORPORATE_ACTION" not in (row["registry_reason"] or ""):
+            return thresholds.FORCE_DEPTH
         first = self.session.connection.execute(
             "select min(opened_at_utc)::date from raw.bars where symbol = ? and \"interval\" = '1d'", [row["symbol"]]
         ).fetchone()
@@ -390,7 +395,8 @@ class Synchroniser:
 
     def _gap_items(self, row: Mapping[str, Any], sources: Sequence[str]) -> list[Item]:
         """Return requests for the runs of missing sessions, newest first, at most 15, from sources that have ranges."""
-        gaps = [day for day in row["gaps"] if day >= date(2010, 1, 1)]
+        # What is missing at the end is not a gap: it is what the other passes ask for.
+        gaps = [day for day in row["gaps"] if date(2010, 1, 1) <= day < row["last_session"]]
         ranged = [source for source in sources if source in RANGED]
         if not ranged or not gaps:
             return []

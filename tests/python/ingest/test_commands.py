@@ -1,0 +1,219 @@
+"""The data cycle from the command line against the simulated venue: no network code is replaced."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ingest import cli
+from ingest.rebuild import rebuild
+from tests.market.faults import CONTAMINATED
+from tests.market.market import Market
+from tests.market.venue import Venue
+
+PROFILE = ("--profile", "simulated_crypto")
+SYMBOLS = sorted(
+    {*CONTAMINATED, "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:BCHUSDT", "BINANCE:BTCUSDT.P", "BINANCE:ETHUSDT.P",
+     "BINANCE:SOLUSDT", "BINANCE:ZENUSDT", "BINANCE:XRPUSDT", "BINANCE:SOLUSDT.P"}
+)  # fmt: skip
+BEFORE, AFTER, NEXT = "2026-01-01T00:10:00Z", "2026-01-02T00:10:00Z", "2026-01-03T00:10:00Z"
+
+
+@pytest.fixture(scope="module")
+def open_venue() -> Iterator[Venue]:
+    with Venue(Market(symbols=SYMBOLS), port=0) as venue:
+        yield venue
+
+
+@pytest.fixture
+def venue(open_venue: Venue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Venue]:
+    open_venue.heal()
+    open_venue.requests_log.clear()
+    for name, address in open_venue.addresses().items():
+        monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+    yield open_venue
+    open_venue.heal()
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(warehouse: Any, repository: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
+    monkeypatch.setenv("QUANTMILL_HOME", str(warehouse.home.state))
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def count(warehouse: Any, table: str) -> int:
+    return int(warehouse.rows(f"select count(*) from {table}")[0][0])
+
+
+def test_the_cycle_runs_from_empty_and_a_second_one_adds_nothing(venue: Venue, run: Run, warehouse: Any) -> None:
+    code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
+    assert (code, err) == (0, ""), out
+    filled = {
+        name: count(warehouse, f"raw.{name}")
+        for name in ("scan_rows", "scanner_configs", "symbol_metadata", "execution_limits", "bars", "vendor_features")
+    }
+    assert all(filled.values()), filled
+    assert dict(warehouse.rows("select status, count(*) from ops.symbol_registry where last_final_session is not null "
+                               "group by 1")).keys() == {"STABLE"}  # fmt: skip
+    assert [name for (name,) in warehouse.rows("select command from ops.commands order by finished_at_utc, rowid")] == [
+        "scan", "metadata", "bars", "repair", "features"
+    ]  # fmt: skip
+    assert warehouse.rows("select coverage, failed_symbols from ops.feature_coverage") == [(1.0, "[]")]
+    venue.requests_log.clear()
+    snapshots = warehouse.rows("select * from ops.snapshots order by all")
+    code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
+    assert (code, err) == (0, "")
+    assert {name: count(warehouse, f"raw.{name}") for name in filled} == filled
+    assert warehouse.rows("select * from ops.snapshots order by all") == snapshots
+    assert venue.requests(source="binance", path="/api/v3/klines") == []
+    assert "saved (100%" in out
+    before = warehouse.raw_tables()
+    rebuild(warehouse.home, say=warehouse.said.append)
+    assert warehouse.raw_tables() == before
+
+
+def test_the_incident_rejects_twenty_two_loads_and_a_repair_heals_them(venue: Venue, run: Run, warehouse: Any) -> None:
+    """F-1, F-2 and F-5 over the wire."""
+    assert run("bars", *PROFILE, "--symbol", ",".join(SYMBOLS), "--as-of", BEFORE)[0] == 0
+    venue.fault("contamination", day="2026-01-01")
+    scope = ("--symbol", ",".join(SYMBOLS))
+    code, out, _ = run("bars", *PROFILE, *scope, "--as-of", AFTER)
+    assert code == 0
+    assert warehouse.rows("select status, count(*) from raw.loads where rows_received < 100 group by 1 order by 1") == [
+        ("OK", len(SYMBOLS) - 22),
+        ("REJECTED", 22),
+    ]
+    toxic = warehouse.rows("select symbol from ops.symbol_registry where status = 'TOXIC' order by 1")
+    assert [symbol for (symbol,) in toxic] == sorted(CONTAMINATED)
+    ((donor,),) = warehouse.rows(
+        "select donor_symbol from raw.findings where symbol = 'BINANCE:ADAUSDT' and code = 'CROSS_LEVEL'"
+    )
+    assert donor == "BINANCE:BCHUSDT"
+    assert "BINANCE:ADAUSDT: TOXIC" in out
+    venue.heal()
+    venue.requests_log.clear()
+    assert run("bars", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
+    assert venue.requests(source="binance") == [], "a toxic symbol is skipped unless forced"
+    code, out, err = run("repair", *PROFILE, *scope, "--as-of", AFTER)
+    assert (code, err) == (0, ""), out
+    assert warehouse.rows("select distinct status from ops.symbol_registry") == [("STABLE",)]
+    assert warehouse.rows(
+        "select count(*) from (select close / lag(close) over (partition by symbol order by opened_at_utc) - 1 as r "
+        "from raw.bars where is_final) where abs(r) > 5"
+    ) == [(0,)]
+    assert run("audit", *PROFILE, *scope, "--as-of", AFTER, "--strict")[0] == 0
+
+
+def test_a_strict_audit_of_stale_symbols_ends_with_four_and_opens_no_connection(
+    venue: Venue, run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-7 and F-21: nine stale or missing symbols."""
+    scope = ("--symbol", ",".join(sorted(CONTAMINATED)[:20]))
+    venue.fault("stale", symbols=sorted(CONTAMINATED)[:9], last="2025-12-20")
+    assert run("bars", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was attempted")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    code, out, err = run("audit", *PROFILE, *scope, "--as-of", AFTER, "--strict")
+    assert (code, err.startswith("HealthGateError: audit: ")) == (4, True)
+    assert "make data-repair PROFILE=simulated_crypto" in err
+    assert out.count("STALE") >= 9
+    assert run("audit", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
+
+
+def test_an_anchor_that_is_not_ok_stops_even_a_lenient_profile(venue: Venue, run: Run) -> None:
+    venue.fault("stale", symbols=["BINANCE:BTCUSDT"], last="2025-12-20")
+    scope = ("--symbol", "BINANCE:BTCUSDT,BINANCE:ETHUSDT")
+    assert run("bars", *PROFILE, *scope, "--as-of", AFTER)[0] == 4
+    assert run("audit", *PROFILE, *scope, "--as-of", AFTER)[0] == 4
+
+
+def test_a_stale_source_is_named_then_healed_by_the_other(venue: Venue, run: Run, warehouse: Any) -> None:
+    scope = ("--symbol", "BINANCE:ZENUSDT,BINANCE:SOLUSDT")
+    assert run("bars", *PROFILE, *scope, "--as-of", BEFORE)[0] == 0
+    venue.fault("no_new_bars", symbols=["BINANCE:ZENUSDT"], sources=["binance"])
+    code, out, _ = run("bars", *PROFILE, *scope, "--as-of", AFTER)
+    assert "NO_PROGRESS 1" in out
+    code, out, err = run("recover", *PROFILE, *scope, "--as-of", AFTER)
+    assert (code, err) == (0, ""), out
+    assert warehouse.rows("select distinct source from raw.bars where symbol = 'BINANCE:ZENUSDT' order by 1") == [
+        ("binance",),
+        ("tradingview",),
+    ]
+    assert run("recover", *PROFILE, *scope, "--as-of", AFTER)[1].strip() in ("", "recover: nothing to do")
+
+
+def test_a_replay_scans_every_day_and_only_with_a_request_clock(venue: Venue, run: Run, warehouse: Any) -> None:
+    code, _, err = run("scan", *PROFILE, "--from", "2025-12-01", "--to", "2025-12-03", "--as-of", AFTER)
+    assert (code, err) == (0, "")
+    assert warehouse.rows("select distinct scanned_at_utc::varchar from raw.scan_rows order by 1") == [
+        ("2025-12-01 00:10:00",), ("2025-12-02 00:10:00",), ("2025-12-03 00:10:00",)
+    ]  # fmt: skip
+    code, _, err = run("scan", "--profile", "crypto_rating_all", "--from", "2025-12-01")
+    assert (code, "request clock" in err) == (2, True)
+    code, _, err = run("bars", "--profile", "crypto_rating_all", "--as-of", "2025-12-01T00:00:00Z")
+    assert (code, "answer for now" in err) == (2, True)
+
+
+def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run: Run, warehouse: Any) -> None:
+    code, out, _ = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER, "--dry-run")
+    assert code == 0
+    assert "BINANCE:BTCUSDT: " in out and "bars of binance" in out
+    assert venue.requests_log == []
+    assert count(warehouse, "raw.loads") == 0
+
+
+def test_a_network_that_is_down_ends_with_five_and_every_request_is_a_load(
+    run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch, venue: Venue
+) -> None:
+    for name in venue.addresses():
+        scheme = "ws" if name == "tradingview_socket" else "http"
+        monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", f"{scheme}://127.0.0.1:9")
+    code, _, err = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:ETHUSDT", "--as-of", AFTER)
+    assert (code, err.startswith("NetworkError: bars: ")) == (5, True)
+    assert warehouse.rows("select status, count(*) from raw.loads group by 1") == [("FAILED", 2)]
+
+
+def test_features_are_asked_for_again_where_they_failed_and_a_waiver_is_recorded(
+    venue: Venue, run: Run, warehouse: Any
+) -> None:
+    scope = ("--symbol", "BINANCE:BTCUSDT,BINANCE:NOSUCHUSDT", "--strict")
+    code, _, err = run("features", *PROFILE, *scope, "--as-of", AFTER)
+    assert (code, "BINANCE:NOSUCHUSDT" in err) == (4, True)
+    ((attempts,),) = warehouse.rows("select attempts from ops.feature_coverage")
+    assert [(one["fetched"], one["failed"]) for one in json.loads(attempts)] == [(1, 1), (0, 1), (0, 1)]
+    assert run("features", *PROFILE, *scope, "--as-of", NEXT, "--waive", "not listed there")[0] == 0
+    assert warehouse.rows("select waiver from ops.feature_coverage where waiver is not null") == [("not listed there",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "found"),
+    [
+        (["bars"], 2, "give --profile or --symbol"),
+        (["bars", "--symbol", "btc'; drop table raw.bars --"], 2, "needs EXCHANGE:TICKER"),
+        (["bars", "--symbol", "../../etc:PASSWD"], 2, "needs EXCHANGE:TICKER"),
+        (["scan", "--profile", "no_such_profile"], 2, "no_such_profile"),
+        (["scan", "--symbol", "BINANCE:BTCUSDT"], 2, "a scan needs a profile"),
+        (["audit", "--symbol", "BINANCE:BTCUSDT", "--as-of", "yesterday"], 2, "no ISO time"),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_says_why(run: Run, arguments: list[str], code: int, found: str) -> None:
+    got, _, err = run(*arguments)
+    assert (got, found in err) == (code, True), err

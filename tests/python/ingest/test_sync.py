@@ -1,0 +1,257 @@
+"""Who is asked for, how deep, from where, and what the passes of a repair heal: with a source that a test writes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from quantmill.errors import UsageError
+
+from ingest import registry
+from ingest.answers import Answer
+from ingest.sources.common import BarRequest
+from ingest.sync import Rules, Synchroniser
+from tests.python.ingest.venue_answers import DAY, closes, klines
+
+AS_OF = datetime(2024, 3, 28, 0, 10, tzinfo=UTC)
+LAST = datetime(2024, 3, 27, tzinfo=UTC)
+RULES = Rules(bar_sources=("binance_bulk", "binance", "tradingview"), lookback_sessions=500)
+
+
+@dataclass
+class Market:
+    """Bars of symbols by source; what was asked for is remembered. `first` is the first session of a symbol."""
+
+    first: dict[str, datetime] = field(default_factory=dict)
+    last: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    holes: dict[tuple[str, str], set[datetime]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    spiked: set[tuple[str, str]] = field(default_factory=set)
+    asked: list[tuple[str, BarRequest, bool]] = field(default_factory=list)
+    as_of: datetime = AS_OF
+
+    def bars(
+        self, source: str, requests: Sequence[BarRequest], *, is_slow: bool = False, progress: Any = None
+    ) -> Iterator[Answer]:
+        for request in requests:
+            self.asked.append((source, request, is_slow))
+            yield self._answer(source, request)
+
+    def _answer(self, source: str, request: BarRequest) -> Answer:
+        symbol, key = request.symbol, (source, request.symbol)
+        if symbol in self.unknown:
+            return klines(
+                symbol, [], state="unknown_symbol", code="UNKNOWN_SYMBOL", received_at=self.as_of, source="binance"
+            )
+        end = min(self.last.get(key, self.as_of.replace(hour=0, minute=0) - DAY), request.until)
+        first = max(self.first.get(symbol, datetime(2018, 1, 1, tzinfo=UTC)), end - DAY * (request.count - 1))
+        days = [first.replace(hour=0, minute=0) + DAY * n for n in range((end - first).days + 1)]
+        start = 50 + zlib.crc32(symbol.encode()) % 9973 / 100
+        values = [start * 1.0003 ** (day - datetime(2018, 1, 1, tzinfo=UTC)).days for day in days]
+        rows = closes(values, last=days[-1], volume=start)
+        for row, day in zip(rows, days, strict=True):
+            row[5] = str(start + day.toordinal() % 1000)
+        if key in self.spiked:
+            rows[-1][1:5] = [str(values[-1] * 700)] * 4
+        rows = [row for row, day in zip(rows, days, strict=True) if day not in self.holes.get(key, ())]
+        return klines(
+            symbol,
+            rows,
+            received_at=self.as_of,
+            source="binance" if source == "binance" else source,
+            count=request.count,
+        )
+
+
+@pytest.fixture
+def make(warehouse: Any) -> Iterator[Callable[..., Synchroniser]]:
+    """Give a maker of synchronisers over one session of the warehouse."""
+    from ingest.sources.binance import read_klines
+
+    @contextmanager
+    def silent(label: str, total: int) -> Iterator[Any]:
+        yield lambda *_: None
+
+    with warehouse.session() as session:
+        session.readers = {("bars", name): read_klines for name in ("binance", "binance_bulk", "tradingview", "yahoo")}
+
+        def maker(market: Market, rules: Rules = RULES, as_of: datetime = AS_OF) -> Synchroniser:
+            market.as_of = as_of
+            session.clock = lambda: as_of
+            return Synchroniser(
+                session, market, rules, as_of=as_of, tell=silent, timer=lambda: 0.0,
+                can_have=lambda source, symbol, interval, adjustment: adjustment != "total_return",
+            )  # fmt: skip
+
+        yield maker
+
+
+def synchronise(one: Synchroniser, symbols: Sequence[str], **named: Any) -> Any:
+    done = one.run("normal", one.plan(symbols, **named))
+    one.settle(symbols)
+    return done
+
+
+def state(one: Synchroniser, symbol: str) -> dict[str, Any]:
+    return registry.states(one.session.connection, [symbol])[symbol]
+
+
+def test_a_first_load_reaches_back_over_the_look_back_and_the_next_asks_for_what_is_missing(make: Any) -> None:
+    market = Market()
+    one = make(market)
+    synchronise(one, ["BINANCE:BTCUSDT"])
+    assert [(source, asked.count) for source, asked, _ in market.asked] == [("binance", 800)]
+    assert state(one, "BINANCE:BTCUSDT")["status"] == "STABLE"
+    market.asked.clear()
+    synchronise(make(market, as_of=AS_OF + 3 * DAY), ["BINANCE:BTCUSDT"])
+    assert [asked.count for _, asked, _ in market.asked] == [3 + 50]
+
+
+def test_ratings_need_sixteen_hundred_bars(make: Any) -> None:
+    market = Market()
+    rules = Rules(bar_sources=("binance",), lookback_sessions=500, has_rating_history=True)
+    synchronise(make(market, rules), ["BINANCE:BTCUSDT"])
+    assert [asked.count for _, asked, _ in market.asked] == [1600]
+
+
+def test_who_is_up_to_date_is_not_asked_for_and_the_saved_requests_are_counted(make: Any, warehouse: Any) -> None:
+    market = Market()
+    symbols = [f"BINANCE:S{n:02}USDT" for n in range(50)]
+    synchronise(make(market), symbols)
+    late = make(market, as_of=AS_OF + timedelta(hours=3))
+    done = synchronise(late, [*symbols, *(f"BINANCE:N{n}USDT" for n in range(5))])
+    assert (len(done.plan.items), done.plan.skipped["UP_TO_DATE"]) == (5, 50)
+    stored = late.session.connection.execute(
+        "select request_count, saved_count, round(saved_share, 3) from ops.sync_runs order by all"
+    ).fetchall()
+    assert stored == [(5, 50, 0.909), (50, 0, 0.0)]
+
+
+def test_one_symbol_in_several_atoms_is_asked_for_once_and_no_symbol_is_an_error(make: Any) -> None:
+    market = Market()
+    one = make(market)
+    assert len(one.plan(["BINANCE:AUSDT", "BINANCE:AUSDT"]).items) == 1
+    with pytest.raises(UsageError, match="no symbol is in scope"):
+        one.plan([])
+    with pytest.raises(UsageError, match="a repair needs a scope"):
+        one.repair([], is_explicit=True)
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(14, 0), (16, 1)])
+def test_a_lock_of_another_command_ends_after_fifteen_minutes(make: Any, minutes: int, asked: int) -> None:
+    market = Market()
+    one = make(market)
+    registry.register(one.session.connection, ["BINANCE:AUSDT"], AS_OF)
+    registry.lock(one.session.connection, ["BINANCE:AUSDT"], "another", AS_OF)
+    later = make(market, as_of=AS_OF + timedelta(minutes=minutes))
+    assert len(later.plan(["BINANCE:AUSDT"]).items) == asked
+    assert len(later.plan(["BINANCE:AUSDT"], is_forced=True).items) == 1
+
+
+def test_a_toxic_symbol_is_left_alone_until_it_is_named_and_clean_again(make: Any) -> None:
+    market = Market(spiked={("binance", "BINANCE:ADAUSDT")})
+    one = make(market)
+    synchronise(one, ["BINANCE:ADAUSDT"])
+    assert state(one, "BINANCE:ADAUSDT")["status"] == "TOXIC"
+    assert one.plan(["BINANCE:ADAUSDT"]).skipped["TOXIC"] == 1
+    market.spiked.clear()
+    assert one.repair(["BINANCE:ADAUSDT"], is_explicit=False)[0]["verdict"] == "MISSING"
+    health = one.repair(["BINANCE:ADAUSDT"], is_explicit=True)
+    assert health[0]["verdict"] == "OK"
+    assert state(one, "BINANCE:ADAUSDT")["status"] == "STABLE"
+
+
+def test_nine_stale_symbols_of_fifty_six_are_healed_in_several_passes(make: Any) -> None:
+    """F-8: ZENUSDT and eight others stale; the primary source never recovers for three of them."""
+    stale = ["BINANCE:ZENUSDT", *(f"BINANCE:X{n}USDT" for n in range(8))]
+    symbols = [*stale, *(f"BINANCE:S{n:02}USDT" for n in range(47))]
+    market = Market(last={("binance", symbol): LAST - 6 * DAY for symbol in stale})
+    one = make(market)
+    done = synchronise(one, symbols)
+    assert done.statuses == {"OK": 47, "PARTIAL": 9}
+    assert {row["symbol"] for row in one.failing(symbols)} == set(stale)
+    for symbol in stale[3:]:
+        del market.last["binance", symbol]
+    health = one.repair(symbols, is_explicit=False)
+    assert {row["verdict"] for row in health} == {"OK"} and len(health) == 56
+    assert [row.name for row in one.passes] == ["normal", "force", "slow", "alternate"], [
+        (row.name, row.statuses, row.plan.items[:1], [o.error for _, o in row.landed][:2]) for row in one.passes
+    ]
+    assert {asked.symbol for source, asked, _ in market.asked if source == "tradingview"} == set(stale[:3])
+    assert {asked.count for source, asked, slow in market.asked if slow} == {2000}
+
+
+def test_zero_new_bars_stay_a_failure_through_all_passes_and_at_most_two_cycles(make: Any) -> None:
+    stuck = "BINANCE:ETHUSDT"
+    market = Market(last={(source, stuck): LAST - 11 * DAY for source in ("binance", "tradingview")})
+    one = make(market)
+    synchronise(one, [stuck])
+    health = one.repair([stuck], is_explicit=False)
+    assert health[0]["verdict"] == "STALE"
+    assert state(one, stuck)["status"] == "STALE"
+    assert {status for row in one.passes[1:] for status in row.statuses} <= {"NO_PROGRESS", "PARTIAL"}
+    assert len([row for row in one.passes if row.name == "force"]) <= 2
+
+
+def test_a_gap_is_filled_newest_first_from_a_source_that_has_ranges(make: Any) -> None:
+    symbol = "BINANCE:AUSDT"
+    holes = {LAST - DAY * n for n in (5, 6, 30)}
+    market = Market(holes={("binance", symbol): holes})
+    one = make(market)
+    synchronise(one, [symbol])
+    (before,) = one.health([symbol])
+    assert (before["verdict"], before["missing_count"]) == ("DEGRADED", 3)
+    assert before["gaps"] == [date(2024, 3, 22), date(2024, 3, 21), date(2024, 2, 26)]
+    items = one._gap_items(before, ["binance"])
+    assert [(item.until.date(), item.count) for item in items if item.source == "binance"] == [
+        (date(2024, 3, 22), 3),
+        (date(2024, 2, 26), 2),
+    ]
+    assert [(item.until.date(), item.count) for item in items if item.source == "binance_bulk"] == [
+        (date(2024, 3, 1), 29)
+    ]
+    market.holes.clear()
+    assert one.repair([symbol], is_explicit=False)[0]["verdict"] == "OK"
+
+
+def test_a_short_answer_is_genesis_when_a_second_one_agrees(make: Any) -> None:
+    """F-13: the history of BTCUSDT begins on 2017-08-17 whatever is asked for."""
+    market = Market(first={"BINANCE:BTCUSDT": datetime(2022, 8, 17, tzinfo=UTC)})
+    one = make(market)
+    synchronise(one, ["BINANCE:BTCUSDT"])
+    assert state(one, "BINANCE:BTCUSDT")["genesis_utc"] is None
+    one.repair(["BINANCE:BTCUSDT"], is_explicit=False)
+    assert state(one, "BINANCE:BTCUSDT")["genesis_utc"] == datetime(2022, 8, 17)
+    market.asked.clear()
+    one.repair(["BINANCE:BTCUSDT"], is_explicit=False)
+    assert market.asked == []
+
+
+def test_who_the_source_no_longer_knows_is_delisted_after_ten_sessions(make: Any) -> None:
+    market = Market()
+    symbol = "BINANCE:LUNAUSDT"
+    synchronise(make(market), [symbol])
+    market.unknown.add(symbol)
+    one = make(market, as_of=AS_OF + 10 * DAY)
+    synchronise(one, [symbol])
+    assert state(one, symbol)["status"] == "STALE"
+    one = make(market, as_of=AS_OF + 11 * DAY)
+    synchronise(one, [symbol])
+    assert state(one, symbol)["status"] == "DELISTED"
+    assert one.plan([symbol], is_forced=True).skipped == {"DELISTED": 1}
+
+
+@pytest.mark.parametrize(("moment", "verdict"), [((28, 23, 59), "OK"), ((29, 0, 0), "DEGRADED"), ((29, 0, 1), "STALE")])
+def test_a_daily_bar_that_closed_at_midnight_is_fresh_for_24_hours(make: Any, moment: Any, verdict: str) -> None:
+    """F-22; at the very 24th hour the next session is complete, and missing."""
+    market = Market()
+    symbol = "BINANCE:BTCUSDT"
+    synchronise(make(market), [symbol])
+    day, hour, minute = moment
+    later = make(market, as_of=datetime(2024, 3, day, hour, minute, tzinfo=UTC))
+    assert later.health([symbol])[0]["verdict"] == verdict
