@@ -58,7 +58,7 @@ class Warehouse:
                 "where schema_name in ('raw', 'ops') order by 1"
             )
         ]
-        assert len(names) == 10
+        assert len(names) == 11
         return {name: self.rows(f"select * from {name} order by all") for name in names}
 
 
