@@ -24,13 +24,17 @@
                 "MissingLanding: the workbench has no landed bars; run 'python -m ingest sample' or 'python -m ingest import'"
             ) }}
         {% endif %}
-        {% if not run_query(
-            "select 1 from information_schema.tables where table_schema = 'raw' and table_name = 'resolutions'"
-        ).rows %}
-            {{ exceptions.raise_compiler_error(
-                "MissingLanding: the workbench has no table raw.resolutions, which is newer than it; any landing adds it,"
-                ~ " for example 'python -m ingest sample' or 'python -m ingest import', and so does 'make rebuild'"
-            ) }}
-        {% endif %}
+        {% for table, column in [('resolutions', 'payload'), ('scanner_configs', 'resolved'), ('scan_rows', 'config_hash')] %}
+            {% if not run_query(
+                "select 1 from information_schema.columns where table_schema = 'raw' and table_name = '" ~ table
+                ~ "' and column_name = '" ~ column ~ "'"
+            ).rows %}
+                {{ exceptions.raise_compiler_error(
+                    "MissingLanding: the workbench has no " ~ column ~ " in raw." ~ table ~ ", which is newer than it; any"
+                    ~ " landing adds it, for example 'python -m ingest sample' or 'python -m ingest import', and so does"
+                    ~ " 'make rebuild'"
+                ) }}
+            {% endif %}
+        {% endfor %}
     {% endif %}
 {% endmacro %}

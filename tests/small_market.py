@@ -64,8 +64,8 @@ select symbol, 'V' as venue, 0.01 as tick_size, 1.0 as lot_size, 1.0 as step_siz
 from features.symbols;
 
 insert into features.scan_candidates by name
-select 'scan' as load_id, timestamp '2022-01-29' as scanned_at_utc, 'scanner' as scanner_id, symbol, 'spot' as venue_class,
-    true as is_kept
+select 'scan' as load_id, timestamp '2022-01-29' as scanned_at_utc, 'scanner' as scanner_id, symbol,
+    'spot' as venue_class, true as is_kept
 from features.symbols;
 
 insert into features.metadata_coverage by name

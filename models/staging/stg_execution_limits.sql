@@ -22,11 +22,11 @@ filtered as (
 
     select
         *,
-        list_filter(filters, one -> one."filterType" = 'PRICE_FILTER')[1]."tickSize" as tick_text,
-        list_filter(filters, one -> one."filterType" = 'LOT_SIZE')[1] as lot,
-        -- spot has the least order value as minNotional of NOTIONAL or MIN_NOTIONAL, perpetuals as notional of the latter
-        list_filter(filters, one -> one."filterType" = 'NOTIONAL')[1]."minNotional" as notional_text,
-        list_filter(filters, one -> one."filterType" = 'MIN_NOTIONAL')[1] as least
+        list_filter(filters, one -> one.filtertype = 'PRICE_FILTER')[1].ticksize as tick_text,
+        list_filter(filters, one -> one.filtertype = 'LOT_SIZE')[1] as lot,
+        -- spot states the least order as minNotional of NOTIONAL or MIN_NOTIONAL, perpetuals as notional of the latter
+        list_filter(filters, one -> one.filtertype = 'NOTIONAL')[1].minnotional as notional_text,
+        list_filter(filters, one -> one.filtertype = 'MIN_NOTIONAL')[1] as least
     from listed
 
 ),
@@ -41,9 +41,9 @@ final as (
 
         -- limits
         try_cast(tick_text as double) as tick_size,
-        try_cast(lot."minQty" as double) as lot_size,
-        try_cast(lot."stepSize" as double) as step_size,
-        try_cast(coalesce(notional_text, least."minNotional", least."notional") as double) as min_notional,
+        try_cast(lot.minqty as double) as lot_size,
+        try_cast(lot.stepsize as double) as step_size,
+        try_cast(coalesce(notional_text, least.minnotional, least.notional) as double) as min_notional,
         try_cast(payload ->> 'contractSize' as double) as contract_size,
 
         -- decimals of a price: those of the tick, which may be fewer than the venue prints

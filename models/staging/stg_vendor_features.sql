@@ -12,7 +12,7 @@ fields as (
         row_number,
         symbol,
         received_at_utc,
-        unnest(map_entries(cast(cast(payload as json) as map(varchar, varchar)))) as entry
+        unnest(map_entries(cast(cast(payload as json) as map (varchar, varchar)))) as entry
     from source
 
 ),

@@ -18,7 +18,8 @@ AS_RECEIVED = "load_id row_number symbol payload received_at_utc"
 LANDED = {
     "raw.loads": "load_id kind source status request_hash payload_sha256 rows_received rows_new "
     "rows_identical rows_superseding rows_quarantined started_at_utc finished_at_utc error",
-    "raw.scan_rows": "load_id row_number scanner_id symbol payload scanned_at_utc",
+    "raw.scan_rows": "load_id row_number scanner_id symbol payload scanned_at_utc config_hash",
+    "raw.scanner_configs": "config_hash scanner_id resolved first_seen_utc",
     "raw.bars": "load_id source symbol interval adjustment opened_at_utc open high low close volume "
     "quote_volume is_final received_at_utc",
     "raw.symbol_metadata": AS_RECEIVED,
@@ -34,6 +35,16 @@ MODELLED = {
     "features.market_calendar": "calendar_id session_date open_utc close_utc",
     "features.symbols": "symbol asset_class asset_type region subclass venue_class base quote economic_id "
     "calendar_id timezone sector tick_size valid_from valid_to",
+    "features.execution_limits": "symbol venue tick_size lot_size step_size min_notional contract_size price_precision "
+    "maker_fee taker_fee source observed_at_utc valid_from valid_to",
+    "features.metadata_coverage": "scanner_id symbol is_covered candidate_count coverage is_coverage_met",
+    "features.symbol_tags": "symbol tag origin valid_from valid_to",
+    "features.symbol_identity": "symbol as_of_date economic_id identity_group is_representative kept_because "
+    "median_turnover vt_rep vt_group alternatives",
+    "features.scan_candidates": "load_id scanned_at_utc scanner_id symbol logic direction passes failed_gates layer "
+    "is_kept drop_stage drop_reason rank",
+    "features.scan_funnel": "load_id scanner_id stage fetched_count dropped_count remaining_count",
+    "features.vendor_features": "symbol observed_at_utc timeframe feature value is_intrabar session_date",
     "features.session_bars": "symbol session_date open high low close total_return_close volume turnover "
     "source load_id known_at_utc",
     "features.daily_returns": "symbol session_date simple_return session_count",

@@ -15,7 +15,8 @@ with listings as (
         exchanges.priority as exchange_rank,
         -- turnover counts where it is in dollars, and for a coin-margined contract it counts contracts
         symbols.asset_class <> 'crypto'
-        or (quotes.is_dollar and not (symbols.venue_class in ('perp', 'dated') and symbols.quote = 'USD')) as is_comparable,
+        or (quotes.is_dollar and not (symbols.venue_class in ('perp', 'dated') and symbols.quote = 'USD'))
+            as is_comparable,
         symbols.valid_from,
         coalesce(symbols.valid_to, timestamp '9999-01-01') as valid_to
     from {{ ref('symbols') }} as symbols
@@ -56,6 +57,27 @@ traded as (
 
 ),
 
+scans as (
+
+    select distinct
+        symbol,
+        scanned_at_utc,
+        turnover,
+        close
+    from {{ ref('stg_scan_rows') }}
+
+),
+
+calendars as (
+
+    select
+        symbol,
+        calendar_id
+    from {{ ref('symbols') }}
+    where valid_to is null
+
+),
+
 -- as-of dates of symbols that a scan named: the session at whose close the scan was known
 scanned as (
 
@@ -63,23 +85,10 @@ scanned as (
         scans.symbol,
         calendar.session_date as as_of_date,
         calendar.close_utc as known_at_utc,
-        arg_max(scans.turnover, scans.scanned_at_utc) as turnover,
-        arg_max(scans.close, scans.scanned_at_utc) as close
-    from (
-        select distinct
-            symbol,
-            scanned_at_utc,
-            turnover,
-            close
-        from {{ ref('stg_scan_rows') }}
-    ) as scans
-    inner join (
-        select
-            symbol,
-            calendar_id
-        from {{ ref('symbols') }}
-        where valid_to is null
-    ) as calendars on scans.symbol = calendars.symbol
+        arg_max(scans.turnover, (scans.scanned_at_utc, scans.turnover)) as turnover,
+        arg_max(scans.close, (scans.scanned_at_utc, scans.close)) as close
+    from scans
+    inner join calendars on scans.symbol = calendars.symbol
     asof inner join {{ ref('market_calendar') }} as calendar
         on calendars.calendar_id = calendar.calendar_id and scans.scanned_at_utc < calendar.close_utc
     group by all
@@ -104,7 +113,16 @@ named as (
 
     select
         observed.*,
-        listings.* exclude (symbol, valid_from, valid_to, calendar_id)
+        listings.exchange,
+        listings.asset_class,
+        listings.venue_class,
+        listings.base,
+        listings.quote,
+        listings.unit_multiplier,
+        listings.economic_id,
+        listings.quote_rank,
+        listings.exchange_rank,
+        listings.is_comparable
     from observed
     inner join listings
         on

@@ -54,9 +54,12 @@ classed as (
         *,
         case
             when stated_type = 'cfd' then 'cfd'
-            when profile = 'CRYPTO' and (stated_type = 'swap' or regexp_matches(ticker, '(\.P|-SWAP)$')) then 'perp'
-            when profile = 'CRYPTO' and (stated_type = 'futures' or regexp_matches(ticker, '(\.F|_\d{6})$')) then 'dated'
-            when profile = 'CRYPTO' then 'spot'
+            when profile = 'CRYPTO'
+                then case
+                    when stated_type = 'swap' or regexp_matches(ticker, '(\.P|-SWAP)$') then 'perp'
+                    when stated_type = 'futures' or regexp_matches(ticker, '(\.F|_\d{6})$') then 'dated'
+                    else 'spot'
+                end
             when profile = 'EQUITY' then 'listed'
             else lower(profile)
         end as venue_class,
@@ -65,12 +68,21 @@ classed as (
             when stated_type = 'futures'
                 then regexp_replace(
                     regexp_replace(ticker, '(\.P|\.F|-SWAP|-SPOT)$', ''),
-                    '[-_]?([FGHJKMNQUVXZ](20)?\d{2}|\d{1,2}(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d{2,4}|\d{6})$',
+                    '[-_]?([FGHJKMNQUVXZ](20)?\d{2}|\d{6}'
+                    || '|\d{1,2}(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d{2,4})$',
                     ''
                 )
             else regexp_replace(ticker, '(\.P|\.F|-SWAP|-SPOT)$', '')
         end as core
     from placed
+
+),
+
+unnamed as (
+
+    select distinct core
+    from classed
+    where profile = 'CRYPTO' and stated_base = ''
 
 ),
 
@@ -84,11 +96,7 @@ splits as (
         cast([] as integer[]) as lengths,
         false as is_asset,
         false as is_currency_code
-    from (
-        select distinct core
-        from classed
-        where profile = 'CRYPTO' and stated_base = ''
-    )
+    from unnamed
     union all
     select
         splits.core,
@@ -139,12 +147,14 @@ based as (
         case
             when classed.stated_base <> '' then classed.stated_base
             when classed.profile = 'CRYPTO' then coalesce(chosen.base, classed.core)
-            when classed.profile = 'FOREX' and regexp_matches(classed.ticker, '^[A-Z]{6}$') then left(classed.ticker, 3)
+            when classed.profile = 'FOREX' and regexp_matches(classed.ticker, '^[A-Z]{6}$')
+                then left(classed.ticker, 3)
         end as full_base,
         case
             when classed.stated_quote <> '' then classed.stated_quote
             when classed.profile = 'CRYPTO' then chosen.quote
-            when classed.profile = 'FOREX' and regexp_matches(classed.ticker, '^[A-Z]{6}$') then right(classed.ticker, 3)
+            when classed.profile = 'FOREX' and regexp_matches(classed.ticker, '^[A-Z]{6}$')
+                then right(classed.ticker, 3)
         end as quote
     from classed
     left join chosen on classed.core = chosen.core and classed.profile = 'CRYPTO' and classed.stated_base = ''

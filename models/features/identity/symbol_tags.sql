@@ -63,10 +63,11 @@ numbered as (
     from {{ ref('session_bars') }} as sessions
     left join {{ ref('peg_sessions') }} as pegged
         on sessions.symbol = pegged.symbol and sessions.session_date = pegged.session_date
-    where sessions.symbol in (
-        select peg_sessions.symbol
-        from {{ ref('peg_sessions') }} as peg_sessions
-    )
+    where
+        sessions.symbol in (
+            select peg_sessions.symbol
+            from {{ ref('peg_sessions') }} as peg_sessions
+        )
     window by_symbol as (partition by sessions.symbol order by sessions.session_date)
 
 ),

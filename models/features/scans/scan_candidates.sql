@@ -73,7 +73,7 @@ ranked as (
         place = 1 or (place is not null and is_protected) as is_ranked,
         row_number() over (
             partition by load_id, scanner_id, place = 1 or (place is not null and is_protected)
-            order by sort_keys, liquidity desc nulls last, symbol
+            order by sort_keys asc, liquidity desc nulls last, symbol asc
         ) as position
     from joined
 

@@ -7,7 +7,26 @@ with scans as (
         scans.is_complete,
         scans.status,
         scans.scanned_at_utc,
-        configs.* exclude (scanner_id, first_seen_utc, prefilter_limit, market, status)
+        configs.config_hash,
+        configs.logic,
+        configs.direction,
+        configs.venue_class,
+        configs.exchanges,
+        configs.listed_symbols,
+        configs.ensured_symbols,
+        configs.excluded_bases,
+        configs.allowed_quotes,
+        configs.excluded_symbols,
+        configs.is_leveraged_out,
+        configs.is_pegged_out,
+        configs.is_only_pegged,
+        configs.top_base_count,
+        configs.base_limit,
+        configs.gates,
+        configs.gate_logic,
+        configs.median_turnover_min,
+        configs.ranks,
+        configs.candidate_limit
     from {{ ref('scans') }} as scans
     inner join {{ ref('stg_scanner_configs') }} as configs on scans.config_hash = configs.config_hash
 
@@ -27,8 +46,9 @@ named_by_hand as (
     select
         load_id,
         scanner_id,
-        unnest(list_distinct(list_concat(listed_symbols, case when load_id[:5] = 'list-' then [] else ensured_symbols end)))
-            as symbol
+        unnest(list_distinct(list_concat(
+            listed_symbols, case when status = 'LISTED' then [] else ensured_symbols end
+        ))) as symbol
     from scans
 
 ),
@@ -75,8 +95,8 @@ tags as (
     from {{ ref('symbol_tags') }} as tags
     inner join scans
         on
-            scans.scanned_at_utc >= tags.valid_from
-            and (tags.valid_to is null or scans.scanned_at_utc < tags.valid_to)
+            tags.valid_from <= scans.scanned_at_utc
+            and (tags.valid_to is null or tags.valid_to > scans.scanned_at_utc)
     group by all
 
 ),
@@ -132,14 +152,24 @@ identified as (
 
 ),
 
--- exclusions, by what a symbol is and never by how its name begins
-excluded as (
+quoted as (
 
     select
         identified.*,
         quotes.priority as quote_rank,
         coalesce(quotes.is_dollar, identified.profile <> 'CRYPTO')
-        and not (identified.row_venue_class in ('perp', 'dated') and coalesce(identified.quote, '') = 'USD') as is_comparable,
+        and not (identified.row_venue_class in ('perp', 'dated') and coalesce(identified.quote, '') = 'USD')
+            as is_comparable
+    from identified
+    left join {{ ref('seed_quotes') }} as quotes on identified.quote = quotes.quote and identified.profile = 'CRYPTO'
+
+),
+
+-- exclusions, by what a symbol is and never by how its name begins
+excluded as (
+
+    select
+        *,
         list_filter(
             [
                 case
@@ -156,19 +186,28 @@ excluded as (
                         then 'BASE:' || base
                 end,
                 case
-                    when len(allowed_quotes) > 0 and not coalesce(list_contains(allowed_quotes, identified.quote), false)
-                        then 'QUOTE:' || coalesce(identified.quote, 'none')
+                    when len(allowed_quotes) > 0 and not coalesce(list_contains(allowed_quotes, quote), false)
+                        then 'QUOTE:' || coalesce(quote, 'none')
                 end,
                 case when is_leveraged_out and list_contains(tags, 'LEVERAGED') then 'LEVERAGED' end,
                 case when is_pegged_out and list_contains(tags, 'PEGGED') then 'PEGGED' end,
                 case
-                    when is_only_pegged and not list_has_any(tags, ['STABLE', 'FIAT', 'GOLD', 'PEGGED']) then 'NOT_PEGGED'
+                    when is_only_pegged and not list_has_any(tags, ['STABLE', 'FIAT', 'GOLD', 'PEGGED'])
+                        then 'NOT_PEGGED'
                 end
             ],
             one -> one is not null
         ) as exclusions
-    from identified
-    left join {{ ref('seed_quotes') }} as quotes on identified.quote = quotes.quote and identified.profile = 'CRYPTO'
+    from quoted
+
+),
+
+measured as (
+
+    select
+        *,
+        max(scanned_turnover) over (partition by load_id, scanner_id, economic_id) as base_turnover
+    from excluded
 
 ),
 
@@ -179,14 +218,9 @@ limited as (
         *,
         top_base_count is not null and dense_rank() over (
             partition by load_id, scanner_id
-            order by base_turnover desc nulls last, economic_id
+            order by base_turnover desc nulls last, economic_id asc
         ) > top_base_count as is_beyond_bases
-    from (
-        select
-            *,
-            max(scanned_turnover) over (partition by load_id, scanner_id, economic_id) as base_turnover
-        from excluded
-    )
+    from measured
 
 ),
 
@@ -200,7 +234,7 @@ based as (
             or len(exclusions) > 0
             or row_number() over (
                 partition by load_id, scanner_id, len(exclusions) = 0 and not is_beyond_bases
-                order by scanned_turnover desc nulls last, symbol
+                order by scanned_turnover desc nulls last, symbol asc
             ) <= base_limit
         ) as is_in_base
     from limited
@@ -278,7 +312,18 @@ reasoned as (
 
 ),
 
--- gates of one name are one entry of the audit object
+marked as (
+
+    select
+        *,
+        [one.gate for one in details] as gate_names,
+        [one.gate for one in details if not one.ok] as unmet_gates,
+        [one.reason for one in details if not one.ok] as unmet_reasons
+    from reasoned
+
+),
+
+-- gates of one name are one entry of the audit object, at the place of the first of them
 named as (
 
     select
@@ -286,8 +331,8 @@ named as (
         [
             struct_pack(
                 gate := one.gate,
-                ok := list_bool_and([other.ok for other in details if other.gate = one.gate]),
-                reason := list_filter([other.reason for other in details if other.gate = one.gate], x -> x is not null)[1],
+                ok := not list_contains(unmet_gates, one.gate),
+                reason := unmet_reasons[list_position(unmet_gates, one.gate)],
                 is_strategy := one.is_strategy,
                 stage_order := case one.gate
                     when 'market_cap' then 3 when 'volatility' then 4 when 'liquidity' then 5 when 'recent_perf' then 6
@@ -295,9 +340,9 @@ named as (
                 end
             )
             for one, number in details
-            if list_position([other.gate for other in details], one.gate) = number
+            if list_position(gate_names, one.gate) = number
         ] as entries
-    from reasoned
+    from marked
 
 ),
 

@@ -30,7 +30,8 @@ described as (
 
     select
         candidates.*,
-        limits.symbol is not null or (symbols.venue_class = 'listed' and symbols.tick_size is not null) as has_tick_size,
+        limits.tick_size is not null
+        or (symbols.venue_class = 'listed' and symbols.tick_size is not null) as has_tick_size,
         limits.lot_size is not null or symbols.venue_class = 'listed' as has_lot_size,
         coalesce(limits.price_precision, symbols.price_precision) is not null as has_price_precision
     from candidates

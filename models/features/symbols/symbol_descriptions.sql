@@ -80,11 +80,16 @@ final as (
         named_quote as quote,
         unit_multiplier,
         coalesce(root, named_root) as root,
-        case when length(cast(expiration as varchar)) = 8 then cast(try_strptime(cast(expiration as varchar), '%Y%m%d') as date) end
-            as expiration_date,
+        case
+            when length(cast(expiration as varchar)) = 8
+                then cast(try_strptime(cast(expiration as varchar), '%Y%m%d') as date)
+        end as expiration_date,
         coalesce(
             economic_id,
-            case when profile = 'EQUITY' then split_part(symbol, ':', 2) || '.' || known_country else named_economic_id end
+            case profile
+                when 'EQUITY' then split_part(symbol, ':', 2) || '.' || known_country
+                else named_economic_id
+            end
         ) as economic_id,
 
         -- when it trades: crypto never closes, and nobody gets the calendar of another market for want of one

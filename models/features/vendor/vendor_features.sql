@@ -9,6 +9,16 @@ with answers as (
 
 ),
 
+listed as (
+
+    select
+        symbol,
+        calendar_id
+    from {{ ref('symbols') }}
+    where valid_to is null
+
+),
+
 -- the session that runs at the observation, or the last one before it
 placed as (
 
@@ -20,13 +30,7 @@ placed as (
         answers.received_at_utc < calendar.close_utc as is_open,
         calendar.calendar_id
     from answers
-    inner join (
-        select
-            symbol,
-            calendar_id
-        from {{ ref('symbols') }}
-        where valid_to is null
-    ) as listed on answers.symbol = listed.symbol
+    inner join listed on answers.symbol = listed.symbol
     asof inner join {{ ref('market_calendar') }} as calendar
         on listed.calendar_id = calendar.calendar_id and answers.received_at_utc >= calendar.open_utc
 
@@ -104,7 +108,7 @@ final as (
     where named.value is not null
     qualify row_number() over (
         partition by timed.symbol, timed.received_at_utc, named.timeframe, named.feature
-        order by named.load_id desc, named.row_number desc, named.field
+        order by named.load_id desc, named.row_number desc, named.field asc
     ) = 1
 
 )

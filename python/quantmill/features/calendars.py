@@ -21,8 +21,9 @@ LAST_SESSION = date(2035, 12, 31)
 def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -> pa.Table:
     """Return one row per calendar and session: calendar_id, session_date, open_utc, close_utc, is_half_day.
 
-    Sessions run from the earlier of `first_bar` (None before anything is landed) and 2010-01-01 to the end of 2035. Times are UTC without a
-    zone. A half day closes earlier than the calendar's usual close on that side of the clock change.
+    Sessions run from the earlier of `first_bar` (None before anything is landed) and 2010-01-01 to the end of 2035.
+    Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of the clock
+    change. No calendars give no rows.
     Raises `DataContractError` for a calendar that the library does not have.
     """
     import exchange_calendars

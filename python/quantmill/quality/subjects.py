@@ -59,9 +59,13 @@ class Subject:
             "symbol_health": f"(select * from features.symbol_health where (symbol, as_of_date) in ({closed}))",
             "symbols": f"(select * from features.symbols where {mine})",
             "execution_limits": f"(select * from features.execution_limits where {mine} and valid_from <= {instant})",
-            "metadata_coverage": f"(select * from features.metadata_coverage where {mine} and scanned_at_utc <= {instant})",
+            "metadata_coverage": (
+                f"(select * from features.metadata_coverage where {mine} and scanned_at_utc <= {instant})"
+            ),
             "scan_candidates": f"(select * from features.scan_candidates where {mine} and scanned_at_utc <= {instant})",
-            "vendor_features": f"(select * from features.vendor_features where {mine} and observed_at_utc <= {instant})",
+            "vendor_features": (
+                f"(select * from features.vendor_features where {mine} and observed_at_utc <= {instant})"
+            ),
             "market_calendar": (
                 f"(select * from features.market_calendar where close_utc <= {instant} and calendar_id in"
                 f" (select calendar_id from ({calendars})))"
@@ -81,7 +85,8 @@ class Subject:
 def scanned_symbols(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[str, ...]:
     """Return the candidates that the newest scans of the profile's scanners name, sorted; none for a static list.
 
-    Candidates of older scans are left to the verdict of each window: who was delisted since is no fault of today's data.
+    Candidates of older scans are left to the verdict of each window: who was delisted since is no fault of the data
+    of today.
     """
     wanted = [(one.scanner_id, one.config_hash) for one in settings.universe.scanners]
     if not wanted:

@@ -36,7 +36,7 @@ class Pipeline:
         self.built: set[str] = set()
 
     def land(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows into `raw.<table>` or `ops.<table>`; columns that a row leaves out are NULL, a payload is JSON."""
+        """Insert rows into a table of ingest, such as `raw.bars`; what a row leaves out is NULL, a payload is JSON."""
         columns = KINDS[table]
         values = [
             [json.dumps(row[name]) if isinstance(row.get(name), dict) else row.get(name) for name in columns]

@@ -1,0 +1,9 @@
+-- Fails with groups of an as-of date that nobody or more than one stands for, or that mix kinds of venues.
+select
+    as_of_date,
+    identity_group,
+    count(*) filter (where is_representative) as representative_count,
+    count(distinct venue_class) as venue_count
+from {{ ref('symbol_identity') }}
+group by as_of_date, identity_group
+having count(*) filter (where is_representative) <> 1 or count(distinct venue_class) > 1
