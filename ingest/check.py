@@ -102,6 +102,7 @@ def _scanner(columns: Sequence[str]) -> Scanner:
         logic="trend",
         market="america",
         venue_class="listed",
+        calendar_id="XNYS",
         columns=tuple(columns),
         prefilter_limit=5,
         ranks=(Rank(field="Value.Traded", order="desc"),),
