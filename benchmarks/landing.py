@@ -58,9 +58,7 @@ def land_file(home: Home, path: Path, count: int) -> float:
     from ingest.loads import open_session
     from ingest.sources.local_files import ImportOptions, import_file
 
-    options = ImportOptions(
-        source="bench", received_at=LAST + DAY * 2, symbol_column="symbol", time_column="opened"
-    )
+    options = ImportOptions(source="bench", received_at=LAST + DAY * 2, symbol_column="symbol", time_column="opened")
     clock = _clock()
     started = time.perf_counter()
     with open_session(home, holder="bench", clock=clock, say=lambda line: None) as session:
@@ -82,7 +80,7 @@ def recheck(home: Home, symbols: int) -> tuple[float, float]:
     def answers(count: int, received: datetime) -> Any:
         for n in range(symbols):
             rows = [
-                [stamp, repr(c * 0.999), repr(c * 1.01), repr(c * 0.99), repr(c), repr(1000.0 + n + c), 0, repr(c * 1e3)]
+                [stamp, *(repr(c * k) for k in (0.999, 1.01, 0.99, 1.0)), repr(1000.0 + n + c), 0, repr(c * 1e3)]
                 for stamp, c in zip(stamps[-count:], closes[n, -count:].tolist(), strict=True)
             ]
             symbol = f"BINANCE:S{n:05}USDT"
@@ -135,7 +133,9 @@ def main() -> None:
                 first, again = recheck(home, 3000)
                 print(f"3,000 first loads of 600 bars: {first:.1f} s; unchanged recheck: {again:.1f} s (budget 20 s)")
             used = resource.getrusage(resource.RUSAGE_SELF)
-            print(f"peak memory so far {used.ru_maxrss / 1024:,.0f} MB, processor {used.ru_utime + used.ru_stime:.0f} s")
+            print(
+                f"peak memory so far {used.ru_maxrss / 1024:,.0f} MB, {used.ru_utime + used.ru_stime:.0f} s of processor"
+            )
 
 
 if __name__ == "__main__":
