@@ -114,23 +114,27 @@ def compare_with_stored(connection: duckdb.DuckDBPyConnection) -> None:
     """)
     connection.execute("""
         create or replace temp table fated as
-        select judged.* exclude (fate), series.series_id, judged.fate = 'identical' as is_repeat,
+        with placed as (
+            -- NULL for a row that is settled already: a join on equalities alone stays a hash join
+            select judged.*, series.series_id, case when judged.fate is null then series.series_id end as compared_id
+            from temp.judged as judged
+            left join temp.series as series on judged.load_id = series.load_id and judged.symbol = series.symbol
+        )
+        select placed.* exclude (fate, compared_id), placed.fate = 'identical' as is_repeat,
             stored.close as stored_close, coalesce(stored.is_final, false) as is_stored_final,
-            coalesce(judged.fate, case
+            coalesce(placed.fate, case
                 when stored.opened_at_utc is null then 'new'
-                when stored.is_known and (stored.is_final or not judged.is_final)
-                    and judged.open is not distinct from stored.open
-                    and judged.high is not distinct from stored.high
-                    and judged.low is not distinct from stored.low
-                    and judged.close is not distinct from stored.close
-                    and judged.volume is not distinct from stored.volume
-                    and judged.quote_volume is not distinct from stored.quote_volume then 'identical'
+                when stored.is_known and (stored.is_final or not placed.is_final)
+                    and placed.open is not distinct from stored.open
+                    and placed.high is not distinct from stored.high
+                    and placed.low is not distinct from stored.low
+                    and placed.close is not distinct from stored.close
+                    and placed.volume is not distinct from stored.volume
+                    and placed.quote_volume is not distinct from stored.quote_volume then 'identical'
                 else 'superseding' end) as fate
-        from temp.judged as judged
-        left join temp.series as series on judged.load_id = series.load_id and judged.symbol = series.symbol
+        from placed
         left join temp.context as stored
-            on judged.fate is null and stored.series_id = series.series_id
-            and stored.opened_at_utc = judged.opened_at_utc
+            on stored.series_id = placed.compared_id and stored.opened_at_utc = placed.opened_at_utc
     """)
 
 
@@ -381,34 +385,42 @@ def _find_donors(connection: duckdb.DuckDBPyConnection) -> None:
 def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """Find equal bars with a volume of two symbols that are no listings of one ticker."""
     key = "hash(opened_at_utc, open, high, low, close, volume)"
+    is_asked = "fate in ('new', 'superseding') and volume > 0 and open is not null"
+    # Millions of bars are reduced to those whose hash another bar shares before anything is joined.
     connection.execute(f"""
-        create or replace temp table prints as
-        select fated.series_id, fated.symbol, series.interval, fated.opened_at_utc, fated.row_number,
-            fated.high > fated.low as has_moved, fated.close, {key} as print
-        from temp.fated as fated join temp.series as series using (series_id)
-        where fate in ('new', 'superseding') and fated.volume > 0 and fated.open is not null
+        create or replace temp table doubled as
+        select print from (
+            select {key} as print, symbol from temp.fated where {is_asked}
+            union all
+            select {key} as print, symbol from raw.bars
+            where volume > 0 and open is not null
+                and opened_at_utc between (select min(opened_at_utc) from temp.fated where {is_asked})
+                    and (select max(opened_at_utc) from temp.fated where {is_asked})
+        )
+        group by print having min(symbol) != max(symbol)
     """)
-    if not _count(connection, "select count(*) from temp.prints"):
+    if not _count(connection, "select count(*) from temp.doubled"):
         return
     connection.execute(f"""
         create or replace temp table twins as
-        with doubled as (
-            select print from temp.prints group by print having min(symbol) != max(symbol)
+        with prints as (
+            select fated.series_id, fated.symbol, series.interval, fated.opened_at_utc, fated.row_number,
+                fated.high > fated.low as has_moved, fated.close, {key} as print
+            from temp.fated as fated join temp.series as series using (series_id)
+            where {is_asked} and {key} in (select print from temp.doubled)
+        ),
+        stored as (
+            select symbol, interval, opened_at_utc, {key} as print from raw.bars
+            where volume > 0 and open is not null and {key} in (select print from temp.doubled)
         ),
         beside as (
-            select prints.*, others.symbol as twin from temp.prints as prints
-            semi join doubled on doubled.print = prints.print
-            join temp.prints as others on others.print = prints.print and others.symbol != prints.symbol
+            select prints.*, others.symbol as twin from prints
+            join prints as others on others.print = prints.print and others.symbol != prints.symbol
                 and others.interval = prints.interval and others.opened_at_utc = prints.opened_at_utc
             union all
-            select prints.*, bars.symbol from temp.prints as prints
-            join (
-                select symbol, interval, opened_at_utc, {key} as print from raw.bars
-                where volume > 0 and open is not null
-                    and opened_at_utc >= (select min(opened_at_utc) from temp.prints)
-                    and opened_at_utc <= (select max(opened_at_utc) from temp.prints)
-            ) as bars on bars.print = prints.print and bars.symbol != prints.symbol
-                and bars.interval = prints.interval and bars.opened_at_utc = prints.opened_at_utc
+            select prints.*, stored.symbol from prints
+            join stored on stored.print = prints.print and stored.symbol != prints.symbol
+                and stored.interval = prints.interval and stored.opened_at_utc = prints.opened_at_utc
         )
         select distinct beside.* from beside
         left join temp.facts as facts on facts.symbol = beside.symbol

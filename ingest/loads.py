@@ -719,7 +719,9 @@ def _repeat(connection: duckdb.DuckDBPyConnection, load: Load, earlier: Outcome)
 
 
 def _insert_file(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
+    received = bars.received_count(connection, load.request)
     judging.compare_with_stored(connection)
+    connection.execute("drop table temp.judged")
     judging.check(connection)
     judging.insert_bars(connection)
     bars.quarantine_file_rows(connection, load.load_id, load.request, utc_moment(load.finished_at))
@@ -731,7 +733,6 @@ def _insert_file(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
         """,
         [load.load_id],
     ).fetchall()
-    received = bars.received_count(connection, load.request)
     quarantined = sum(count for _, count, _ in codes)
     errors = sum(count for _, _, count in codes)
     new, superseding = fates.get("new", 0), fates.get("superseding", 0)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 REBUILD = "run 'make rebuild' to make the workbench again from the landing files"
 
+# What DuckDB may hold before it spills to disk: millions of bars land within 2 GB, the payload and Python included.
+MEMORY = "1200MB"
+
 _DAMAGE = ("not a valid duckdb database", "checksum", "corrupt", "wal", "deserializ")
 
 # ingest never lets DuckDB fetch an extension: the ones it needs are linked into the wheel.
@@ -43,6 +46,7 @@ class Workbench:
         with translated(self.path):
             connection = duckdb.connect(str(self.path), read_only=self.read_only, config=_CONFIG)
             connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"set memory_limit = '{MEMORY}'")
         return connection
 
     def reopen(self) -> None:
@@ -92,5 +96,11 @@ def translated(path: Path) -> Iterator[None]:
         is_damage = not isinstance(error, duckdb.IOException) or any(word in lower for word in _DAMAGE)
         remedy = REBUILD if is_damage else "check the disk and the permissions of the folder"
         raise WarehouseError(f"{path} cannot be used: {first}", remedy=remedy, path=str(path)) from error
+    except duckdb.OutOfMemoryException as error:
+        raise WarehouseError(
+            f"the rows of one command do not fit into {MEMORY} and the disk beside {path}",
+            remedy="free some disk space, or land the file in parts; nothing of the load was stored",
+            path=str(path),
+        ) from error
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error

@@ -110,6 +110,12 @@ def bars_of(name: str, seed: int, sessions: list[str]) -> list[list[Any]]:
     return rows
 
 
+def toxic_session(sessions: list[str]) -> str:
+    """Return the session in which the series of DATA_TOXIC rises by 600 %."""
+    returns = returns_of("DATA_TOXIC", BREACHES["DATA_TOXIC"], len(sessions))
+    return sessions[int(np.argmax(returns))]
+
+
 @pytest.fixture(scope="session")
 def sessions() -> list[str]:
     """The sessions of the market."""
@@ -133,17 +139,24 @@ def land(make_home: Callable[[str], Home], sessions: list[str]) -> Callable[...,
             ]
             if shuffle is not None:
                 np.random.default_rng(shuffle).shuffle(rows)
-            path = home.state / f"{asset_class}.csv"
-            with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["symbol", "date", "open", "high", "low", "close", "volume"])
-                writer.writerows(rows)
-            landed = ingest(
-                home, "import", str(path), "--source", "test", "--received-at", "2024-01-10T00:00:00Z",
-                "--symbol-column", "symbol", "--date-column", "date", "--adjustment", "splits",
-                "--asset-class", asset_class, "--calendar", "XNYS", "--timezone", "America/New_York",
-            )  # fmt: skip
-            assert landed.code == 0, landed.output
+            # The landing rejects a series with a move beyond 500 %; only a second source brings such a bar in.
+            jump = toxic_session(sessions)
+            is_jump = [row[0] == symbol("DATA_TOXIC") and row[1] == jump for row in rows]
+            for source in ("test", "second"):
+                given = [row for row, jumps in zip(rows, is_jump, strict=True) if jumps == (source == "second")]
+                if not given:
+                    continue
+                path = home.state / f"{asset_class}_{source}.csv"
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    writer = csv.writer(file)
+                    writer.writerow(["symbol", "date", "open", "high", "low", "close", "volume"])
+                    writer.writerows(given)
+                landed = ingest(
+                    home, "import", str(path), "--source", source, "--received-at", "2024-01-10T00:00:00Z",
+                    "--symbol-column", "symbol", "--date-column", "date", "--adjustment", "splits",
+                    "--asset-class", asset_class, "--calendar", "XNYS", "--timezone", "America/New_York",
+                )  # fmt: skip
+                assert landed.code == 0, landed.output
         return home
 
     return do

@@ -355,8 +355,8 @@ def test_a_batch_is_stored_as_its_loads_would_be_one_by_one(warehouse: Any, tmp_
         "select symbol, opened_at_utc, open, high, low, close, volume, is_final, received_at_utc from raw.bars",
         "select kind, code, severity, symbol, payload, detail from raw.quarantine",
         "select symbol, code, severity, value, detail from raw.findings",
-        "select request_hash, status, rows_received, rows_new, rows_identical, rows_superseding, rows_quarantined, error "
-        "from raw.loads",
+        "select request_hash, status, rows_received, rows_new, rows_identical, rows_superseding, rows_quarantined, "
+        "error from raw.loads",
         "select symbol, status, reason, last_final_session, consecutive_failures from ops.symbol_registry",
     ):
         assert warehouse.rows(f"{query} order by all") == alone.rows(f"{query} order by all")

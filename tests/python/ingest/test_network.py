@@ -20,7 +20,7 @@ from ingest.transport import Pacing, RetryRules
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 SCANNER = Scanner(
-    scanner_id="one", direction="LONG", logic="trend", market="crypto", venue_class="spot", columns=("close",),
+    scanner_id="one", direction="LONG", logic="trend", market="crypto", venue_class="spot", calendar_id="24/7", columns=("close",),
     prefilter_limit=10, ranks=(Rank(field="close", order="desc"),), limit=5,
 )  # fmt: skip
 

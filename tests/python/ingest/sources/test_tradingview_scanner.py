@@ -30,6 +30,7 @@ def scanner(**changes: Any) -> Scanner:
         "scanner_id": "test",
         "direction": "LONG",
         "logic": "trend",
+        "calendar_id": "24/7",
         "market": "crypto",
         "venue_class": "spot",
         "exchanges": ("BINANCE",),
