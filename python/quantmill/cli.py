@@ -161,7 +161,9 @@ def show_settings(profile: str, pairs: tuple[str, ...], as_json: bool) -> None:
 
 @main.command("show-scanner")
 @click.argument("scanner_id")
-@click.option("--json", "as_json", is_flag=True, help="print the resolved scanner as JSON, as it is stored beside scans")
+@click.option(
+    "--json", "as_json", is_flag=True, help="print the resolved scanner as JSON, as it is stored beside scans"
+)
 def show_scanner(scanner_id: str, as_json: bool) -> None:
     """Show what a scanner resolves to, and the layer and block that each value came from.
 
@@ -184,8 +186,8 @@ def show_scanner(scanner_id: str, as_json: bool) -> None:
 @click.argument("what", type=click.Choice(LISTS))
 @click.option("--profile", default="sample", show_default=True, help="whose cells or gates")
 def list_things(what: str, profile: str) -> None:
-    """List what there is: profiles, universes, scanners, blocks, window sets, runs, symbols, engines, simulators, tables; the cells of a
-    profile with what is excluded, and the gates with its limits."""
+    """List what there is: profiles, universes, scanners, blocks, window sets, runs, symbols, engines, simulators,
+    tables; the cells of a profile with what is excluded, and the gates with its limits."""
     from quantmill.listing import lines
 
     for line in lines(current_home(), what, profile):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from quantmill.manifest.scanners import SYMBOL_PATTERN, Scanner
 from quantmill.manifest.settings import InterfaceName, Record, SourceName
 
 ADDRESS_PREFIX = "QUANTMILL_ADDRESS_"
-INTERFACES: tuple[str, ...] = get_args(InterfaceName)
+INTERFACES: tuple[InterfaceName, ...] = get_args(InterfaceName)
 _SOCKETS = ("tradingview_socket",)
 _MEMBER_COLUMNS = ("symbol", "index", "valid_from", "valid_to")
 
@@ -80,8 +81,8 @@ class Acquisition:
 
     `symbols` are those that are fetched whatever a scan says: static lists of scanners and of the universe, benchmarks,
     symbols that are landed only, anchors and forced symbols, sorted. `bar_sources` stand in order of priority.
-    `addresses` are base addresses by interface, and `interfaces` what else is known of each. With `clock` request, `as_of`
-    stands for now. `feature_fields` and `metadata_fields` are written as the scanner's interface has them.
+    `addresses` are base addresses by interface, and `interfaces` what else is known of each. With `clock` request,
+    `as_of` stands for now. `feature_fields` and `metadata_fields` are written as the scanner's interface has them.
     """
 
     profile: str
@@ -131,13 +132,16 @@ def load_acquisition(
     """Return what the data cycle of `profile` fetches.
 
     Addresses come from `QUANTMILL_ADDRESS_<INTERFACE>` in `environment`, else from the profile, else from
-    manifest/sources. Raises what `resolve` raises, `UnknownKey` for an unknown interface, `BadValue` for an address that is
-    none, and `UsageError` where a scanner needs an index without members.
+    manifest/sources. Raises what `resolve` raises, `UnknownKey` for an unknown interface, `BadValue` for an address
+    that is none, and `UsageError` where a scanner needs an index without members.
     """
     resolved = resolve(manifest, profile, overrides=overrides, environment=environment)
     settings, wanted = resolved.settings, resolved.acquisition
     interfaces = load_interfaces(manifest)
-    stated = {**wanted.addresses, **_addresses_of(environment)}
+    stated: dict[str, str] = {
+        **{str(name): one for name, one in wanted.addresses.items()},
+        **_addresses_of(environment),
+    }
     for name, address in stated.items():
         _require_address(name, address)
     scanners = tuple(one.scanner for one in resolved.scanners)
@@ -160,7 +164,7 @@ def load_acquisition(
         anchor_symbols=universe.anchor_symbols,
         bar_sources=wanted.bar_sources,
         addresses={name: stated.get(name, one.address).rstrip("/") for name, one in interfaces.items()},
-        interfaces=interfaces,
+        interfaces={str(name): one for name, one in interfaces.items()},
         clock=wanted.clock,
         calendar_id=settings.calendar_id,
         lookback_sessions=settings.lookback_sessions,
@@ -178,18 +182,14 @@ def load_acquisition(
     return acquisition
 
 
-def load_interfaces(manifest: Path) -> dict[str, Interface]:
+def load_interfaces(manifest: Path) -> dict[InterfaceName, Interface]:
     """Return every interface of manifest/sources by name. Raises `BadValue` where one is missing or not valid."""
-    found: dict[str, Interface] = {}
+    found: dict[InterfaceName, Interface] = {}
     for path in sorted((manifest / "sources").glob("*.yml")):
         content = read_mapping(path)
         if "interfaces" not in content:
             continue  # data that ship in a package have no interface
-        try:
-            checked = _SourceFile.model_validate(content)
-        except ValidationError as error:
-            raise explain(error, _SourceFile, lambda _, place=short(path): place) from None  # type: ignore[misc]
-        found.update(checked.interfaces)
+        found.update(_interfaces_of(content, short(path)))
     missing = [name for name in INTERFACES if name not in found]
     if missing:
         raise BadValue(
@@ -200,10 +200,17 @@ def load_interfaces(manifest: Path) -> dict[str, Interface]:
     return {name: found[name] for name in INTERFACES}
 
 
+def _interfaces_of(content: Mapping[str, Any], place: str) -> Mapping[InterfaceName, Interface]:
+    try:
+        return _SourceFile.model_validate(content).interfaces
+    except ValidationError as error:
+        raise explain(error, _SourceFile, lambda _: place) from None
+
+
 def load_members(manifest: Path, index_id: str) -> tuple[Member, ...]:
     """Return the members of an index over time, by symbol and first day.
 
-    Raises `BadValue` for a symbol or a day that is none, for another index, and for intervals of one symbol that overlap.
+    Raises `BadValue` for a symbol or a day that is none, for another index, and for intervals of a symbol that overlap.
     """
     if not NAME.fullmatch(index_id):
         raise BadValue(f"{index_id!r} is no name of an index", remedy="lower-case letters, digits and underscores")
@@ -220,7 +227,7 @@ def load_members(manifest: Path, index_id: str) -> tuple[Member, ...]:
             raise BadValue(f"{place}: valid_to {last} is not after valid_from {first}", remedy="correct the days")
         members.append(Member(row["symbol"], index_id, first, last))
     members.sort(key=lambda one: (one.symbol, one.valid_from))
-    for one, two in zip(members, members[1:], strict=False):
+    for one, two in pairwise(members):
         if one.symbol == two.symbol and (one.valid_to is None or one.valid_to > two.valid_from):
             raise BadValue(
                 f"{short(path)}: {one.symbol} is a member twice on {two.valid_from}", remedy="end the first interval"
@@ -253,7 +260,7 @@ def _require_address(name: str, address: str) -> None:
     if parts.scheme not in schemes or not parts.hostname or parts.username or parts.query or parts.fragment:
         # a password would be repeated by the message, so the address is not
         raise BadValue(
-            f"the address of '{name}' is no base address: {' or '.join(schemes)}, a host and nothing secret were needed",
+            f"the address of '{name}' is no base address: {' or '.join(schemes)}, a host and no secret were needed",
             remedy=f"write it like {schemes[0]}://127.0.0.1:47800",
             key=name,
         )

@@ -4,8 +4,8 @@ Layers, highest first: command line, environment (`QUANTMILL_SET_A__B` sets `a.b
 chain, nearest first), universe file, defaults. A mapping merges key by key; any other value replaces the one
 below. What a profile lists under `locked` neither environment nor command line can change.
 
-A profile's `universe` is the name of a static list under manifest/universes, or names scanners; those are resolved here.
-Its `acquisition` is validated with it and kept apart: how data are fetched is no part of a run.
+A profile's `universe` is the name of a static list under manifest/universes, or names scanners, which are resolved
+here. Its `acquisition` is validated with it and kept apart: how data are fetched is no part of a run.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def resolve(
     acquisition = _acquisition(merged.pop("acquisition", {}), place_of)
     scanned = None
     if is_scanned(merged.get("universe")):
-        stated_by = next((Path(layer.place).stem for layer in reversed(written) if "universe" in layer.content), profile)
+        stated_by = next(
+            (Path(layer.place).stem for layer in reversed(written) if "universe" in layer.content), profile
+        )
         scanned = expand(manifest, merged["universe"], profile=stated_by, place_of=place_of)
         merged["universe"] = scanned.universe
     try:

@@ -259,9 +259,9 @@ def load_library(manifest: Path) -> Library:
     """
     blocks: dict[str, Entry] = {}
     scanners: dict[str, Entry] = {}
-    for folder in LAYERS:
+    for folder, layer in LAYERS.items():
         for path in sorted((manifest / folder).glob("*.yml")):
-            for entry in _read_entries(path, LAYERS[folder]):
+            for entry in _read_entries(path, layer):
                 taken = scanners if entry.layer == "L4" else blocks
                 if entry.block_id in taken:
                     raise BadValue(
@@ -295,8 +295,9 @@ def load_library(manifest: Path) -> Library:
 def resolve_scanner(library: Library, scanner_id: str, *, logic: str | None = None) -> ResolvedScanner:
     """Return a scanner with its layers merged.
 
-    `logic` is the logic that a profile's strategy injects: it stands in for a scanner that states none, and has to agree
-    with one that does. Raises `UnknownProfile` for an unknown scanner, `BadValue` for a contradiction or a missing value.
+    `logic` is the logic that a profile's strategy injects: it stands in for a scanner that states none, and has to
+    agree with one that does. Raises `UnknownProfile` for an unknown scanner, `BadValue` for a contradiction or a
+    missing value.
     """
     entry = library.scanners.get(scanner_id)
     if entry is None:
@@ -728,7 +729,9 @@ def _rows(
         if name in derived:
             because = derived[name][1]
             origin = merged.origins.get(because)
-            return ScannerRow(key, value, "derived", origin.block_id if origin else "", origin.place if origin else because)
+            return ScannerRow(
+                key, value, "derived", origin.block_id if origin else "", origin.place if origin else because
+            )
         known = ("\0".join(path[:n]) for n in range(len(path), 0, -1))
         origin = next((merged.origins[one] for one in known if one in merged.origins), None)
         if origin is None:

@@ -14,12 +14,14 @@ _HEAD = """# Fields of TradingView's scanner
 Every field that scans, the vendor's features and metadata ask for. `python -m quantmill fields` writes this page from
 `manifest/fields.yml` and from the scanners; a scanner cannot ask for a field that has no entry there.
 
-A field without a suffix is of the day; `|240` is of bars of four hours, `|1W` of a week, `|1M` of a month. Percent are percent
-(2.0 is 2 %), as the interface has them. During a session a value is that of its unfinished bar. *unconfirmed*: known from
-public use, but in no recorded answer that the tests read; `python -m ingest check tradingview` asks the live service.
+A field without a suffix is of the day; `|240` is of bars of four hours, `|1W` of a week, `|1M` of a month. Percent are
+percent (2.0 is 2 %), as the interface has them. During a session a value is that of its unfinished bar. *unconfirmed*:
+known from public use, but in no recorded answer of the interface; `python -m ingest check tradingview` asks the live
+one.
 
-Use: *filter* is asked of the interface (layer 1), *gate* is judged on each row (layer 2), *rank* orders candidates (layer 3), *sort*
-orders the request, *column* is kept beside the candidate, *feature* is kept as a vendor's feature, *metadata* describes the symbol.
+Use: *filter* is asked of the interface (layer 1), *gate* is judged on each row (layer 2), *rank* orders candidates
+(layer 3), *sort* orders the request, *column* is kept beside the candidate, *feature* is kept as a vendor's feature,
+*metadata* describes the symbol.
 """
 _CATEGORIES = """
 ## Categories of funds

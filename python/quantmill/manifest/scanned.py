@@ -80,9 +80,8 @@ def expand(manifest: Path, content: Mapping[str, Any], *, profile: str, place_of
         ) from None
     library = load_library(manifest)
     asked: list[tuple[str, str | None, str | None]] = [(name, None, None) for name in wanted.scanners]
-    for strategy_name in sorted(wanted.strategies):
-        strategy = wanted.strategies[strategy_name]
-        asked += [(name, strategy_name, strategy.logic) for name in strategy.scanners]
+    for group, strategy in sorted(wanted.strategies.items()):
+        asked += [(name, group, strategy.logic) for name in strategy.scanners]
     resolved: dict[str, ResolvedScanner] = {}
     references = []
     for name, strategy_name, logic in asked:

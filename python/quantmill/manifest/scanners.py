@@ -140,7 +140,9 @@ class Scanner(_Record):
     sort_order: Literal["asc", "desc"] = "desc"
     prefilter_limit: int = Field(gt=0, description="rows that layer 1 fetches at most")
     top_bases: int | None = Field(
-        default=None, gt=0, description="bases by turnover that the fetched rows are cut to, before exclusions and gates"
+        default=None,
+        gt=0,
+        description="bases by turnover that the fetched rows are cut to, before exclusions and gates",
     )
     base_limit: int | None = Field(
         default=None, gt=0, description="rows of the base universe by turnover, after exclusions and before gates"
@@ -179,7 +181,9 @@ class Scanner(_Record):
                     f" {gate.gate}, which has {gate.field} {gate.operation} {gate.threshold:g}"
                 )
         if self.logic in DISABLED_LOGICS and self.status == "active":
-            raise ValueError(f"logic {self.logic} is registered and disabled; status experimental or disabled was needed")
+            raise ValueError(
+                f"logic {self.logic} is registered and disabled; status experimental or disabled was needed"
+            )
         return self
 
     @property
@@ -194,7 +198,7 @@ class Scanner(_Record):
 
 
 def _names_performance(field: str) -> bool:
-    name = field.split("|")[0]
+    name = field.split("|", maxsplit=1)[0]
     return name.startswith(("Perf.", "Recommend.", "change")) or name in ("ROC", "Mom")
 
 

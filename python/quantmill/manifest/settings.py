@@ -620,9 +620,9 @@ class Settings(Record):
     def _names_resolve(self) -> Settings:
         if self.universe.scanners and self.max_winners is None:
             raise ValueError("max_winners is not set; a universe of scanners needs it")
-        for name in self.anchors:
-            if name not in self.matrix.risk_profiles:
-                raise ValueError(f"anchors names '{name}', which is not in matrix.risk_profiles")
+        for anchor in self.anchors:
+            if anchor not in self.matrix.risk_profiles:
+                raise ValueError(f"anchors names '{anchor}', which is not in matrix.risk_profiles")
         for name in self.matrix.window_sets:
             if name not in self.windows:
                 raise ValueError(f"matrix.window_sets names '{name}', but windows has {', '.join(self.windows)}")

@@ -112,7 +112,9 @@ def test_columns_are_the_ordered_union_without_repeats(small: Writer) -> None:
 
 
 def test_any_other_list_is_replaced(small: Writer) -> None:
-    own = (ONE % "pool").replace("limit: 5", 'limit: 5, symbols: ["BINANCE:ETHUSDT"], ranks: [{field: ADX, order: asc}]')
+    own = (ONE % "pool").replace(
+        "limit: 5", 'limit: 5, symbols: ["BINANCE:ETHUSDT"], ranks: [{field: ADX, order: asc}]'
+    )
     found = scanner(small(universes=POOL, scanners=own))
     assert found.symbols == ("BINANCE:ETHUSDT",)
     assert [(rank.field, rank.order) for rank in found.ranks] == [("ADX", "asc")]
@@ -227,7 +229,7 @@ def test_a_block_that_two_parents_share_is_no_circle(small: Writer) -> None:
 def test_a_scanner_states_direction_logic_and_limit_itself(small: Writer, key: str) -> None:
     words = {"direction": "direction: LONG, ", "logic": "logic: trend, ", "limit": "limit: 5"}
     manifest = small(universes=POOL, scanners=(ONE % "pool").replace(words[key], "").replace(", }", "}"))
-    with pytest.raises(BadValue, match=f"manifest/scanners/test.yml: scanner 'one' does not state '{key}'"):
+    with pytest.raises(BadValue, match=rf"manifest/scanners/test\.yml: scanner 'one' does not state '{key}'"):
         scanner(manifest)
 
 
@@ -302,7 +304,7 @@ def test_a_scanner_that_contradicts_itself_is_an_error(small: Writer, own: str, 
 def test_gates_that_lean_long_are_an_error_under_a_short_scanner(small: Writer) -> None:
     strategies = 'up: {gates: {trend_momentum: {Perf.W: "> 0"}}}'
     own = (ONE % "pool, up").replace("LONG", "SHORT")
-    with pytest.raises(BadValue, match="a SHORT scanner needs an? upper bound in trend_momentum, which has Perf.W"):
+    with pytest.raises(BadValue, match=r"a SHORT scanner needs an? upper bound in trend_momentum, which has Perf.W"):
         scanner(small(universes=POOL, strategies=strategies, scanners=own))
 
 

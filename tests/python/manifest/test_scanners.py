@@ -109,12 +109,10 @@ def block(library: Library, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "floor", "gates"),
     [
-        ("institutional", 10_000_000, {"trend_adx": {"ADX": ">= 20"}, "trend_recommendation": {"Recommend.All": ">= 0.1"}}),
-        (
-            "institutional_crypto",
-            500_000,
-            {"trend_adx": {"ADX": ">= 10"}, "trend_recommendation": {"Recommend.All": ">= 0.0"}},
-        ),
+        ("institutional", 10_000_000,
+         {"trend_adx": {"ADX": ">= 20"}, "trend_recommendation": {"Recommend.All": ">= 0.1"}}),
+        ("institutional_crypto", 500_000,
+         {"trend_adx": {"ADX": ">= 10"}, "trend_recommendation": {"Recommend.All": ">= 0.0"}}),
     ],
 )  # fmt: skip
 def test_hygiene_blocks_have_their_floors(library: Library, name: str, floor: int, gates: Any) -> None:
@@ -125,14 +123,13 @@ def test_hygiene_blocks_have_their_floors(library: Library, name: str, floor: in
 
 
 def test_hygiene_blocks_have_their_columns_and_limits(library: Library) -> None:
-    assert block(library, "institutional")["columns"] == (
+    assert " ".join(block(library, "institutional")["columns"]) == (
         "name description close volume Value.Traded ADX ATR Recommend.All Perf.W Perf.1M Perf.3M Volatility.D"
         " volume_change ROC"
-    ).split()
-    crypto = block(library, "institutional_crypto")
-    assert crypto["columns"] == (
-        "Recommend.All|240 Recommend.MA Recommend.Other change Volatility.W market_cap_calc".split()
     )
+    crypto = block(library, "institutional_crypto")
+    columns = "Recommend.All|240 Recommend.MA Recommend.Other change Volatility.W market_cap_calc"
+    assert crypto["columns"] == columns.split()
     assert crypto["selection_limits"] == {"entropy_max": 0.999, "efficiency_min": 0.01}
 
 
@@ -217,9 +214,9 @@ def test_pools_have_their_floors_and_limits(
     operation, value = asked(pool)["Value.Traded"]
     assert (SIGNS[operation], value) == floor
     # the floor is asked of the interface, and judged again on the row
-    assert [f"{one.field}{SIGNS[one.operation]}{one.threshold:.0f}" for one in pool.gates if one.gate == "liquidity"] == [
-        f"Value.Traded{floor[0]}{floor[1]}"
-    ]
+    assert [
+        f"{one.field}{SIGNS[one.operation]}{one.threshold:.0f}" for one in pool.gates if one.gate == "liquidity"
+    ] == [f"Value.Traded{floor[0]}{floor[1]}"]
     assert conditions(pool, without=("liquidity",)) == gates
     assert (pool.prefilter_limit, pool.top_bases, pool.base_limit) == (fetched, bases, kept)
     expected = None if kind is None else ("in_range" if isinstance(kind, list) else "equal", kind)
@@ -284,7 +281,8 @@ FUND_SCANNERS = [
     ("etf_equity_momentum", 10_000_000, [26, 27, 44], "ADX>=20 Perf.W>0 Perf.1M>1.5", "Perf.1M", 20, "momentum"),
     ("etf_bond_yield_trend", 10_000_000, [61, 70, 68, 59, 58, 63, 62, 69, 64, 56, 57], "ADX>=15 Perf.W>0", "ADX", 15,
      "yield"),
-    ("etf_commodity_supercycle", 10_000_000, [8, 6, 4, 7, 5], "ADX>=20 Perf.W>0 Perf.1M>1", "Perf.3M", 15, "supercycle"),
+    ("etf_commodity_supercycle", 10_000_000, [8, 6, 4, 7, 5], "ADX>=20 Perf.W>0 Perf.1M>1", "Perf.3M", 15,
+     "supercycle"),
     ("etf_thematic_momentum", 2_000_000, [27, 26, 71, 35], "ADX>=15 Perf.W>0 Perf.1M>0", "Perf.1M", 20, "momentum"),
     ("etf_yield_alpha", 2_000_000, [44, 68, 69, 59, 61, 70], "ADX>=10 Perf.W>0 Perf.1M>-1", "Perf.3M", 20, "yield"),
 ]  # fmt: skip
@@ -333,7 +331,8 @@ def test_the_strict_gates_of_funds_can_be_switched_on(tmp_path: Any) -> None:
     manifest = tmp_path / "manifest"
     shutil.copytree(ROOT / "manifest", manifest)
     (manifest / "scanners" / "strict.yml").write_text(
-        "scanners: {strict: {extends: [dynamic_etf_discovery, strict_funds], direction: LONG, logic: momentum, limit: 5}}"
+        "scanners:\n"
+        "  strict: {extends: [dynamic_etf_discovery, strict_funds], direction: LONG, logic: momentum, limit: 5}\n"
     )
     one = resolve_scanner(load_library(manifest), "strict").scanner
     assert asked(one)["EMA20"] == ("greater", "EMA50")
@@ -388,7 +387,8 @@ OTHER_SCANNERS = [
     ("binance_spot_liquidity_short", "binance_spot_base", "SHORT", "", 200, "trend", "active"),
     ("binance_spot_long_trend", "binance_spot_base", "LONG", "", 200, "trend", "active"),
     ("binance_spot_short_trend", "binance_spot_base", "SHORT", "", 200, "trend", "active"),
-    ("binance_perp_long_trend", "binance_perp_top100", "LONG", "Recommend.All>=0 ADX>=10 Perf.W>0", 50, "trend", "active"),
+    ("binance_perp_long_trend", "binance_perp_top100", "LONG", "Recommend.All>=0 ADX>=10 Perf.W>0", 50, "trend",
+     "active"),
     ("binance_perp_short_trend", "binance_perp_top100", "SHORT", "Recommend.All<=0 ADX>=10 Perf.W<0", 50, "trend",
      "active"),
     ("binance_perp_secular_short", "binance_perp_top100", "SHORT", "Recommend.All<=-0.1 ADX>=15 Perf.1M<0", 50,
@@ -397,10 +397,12 @@ OTHER_SCANNERS = [
     ("binance_perp_short_mtf", "binance_perp_top100", "SHORT", SHORT_MTF, 50, "mtf_trend", "active"),
     ("crypto_vol_breakout", "binance_perp_top100", "LONG", "change>5 Volatility.D>=5", 50, "vol_breakout", "active"),
     ("global_crypto_mtf_trend", "global_perp_top50", "LONG",
-     "Recommend.All>=0 ADX>=10 Perf.W>0 Perf.1M>0 ADX|1W>=10 Perf.1M>0 Recommend.All|1W>=0", 50, "mtf_trend", "research"),
+     "Recommend.All>=0 ADX>=10 Perf.W>0 Perf.1M>0 ADX|1W>=10 Perf.1M>0 Recommend.All|1W>=0", 50, "mtf_trend",
+     "research"),
     ("forex_trend", "forex", "LONG", "ADX>=20 Perf.W>0.5 Perf.1M>1", 50, "trend", "research"),
     ("metals_trend", "futures_metals", "LONG", "ADX>=25 Perf.W>1 Perf.1M>3", 20, "trend", "research"),
-    ("global_macro", "commodity_majors", "LONG", "Recommend.All>=0.5 Perf.W>1 Perf.1M>3", 20, "xs_momentum", "research"),
+    ("global_macro", "commodity_majors", "LONG", "Recommend.All>=0.5 Perf.W>1 Perf.1M>3", 20, "xs_momentum",
+     "research"),
     ("sp500_trend", "sp500", "LONG", "", 50, "trend", "research"),
     ("nasdaq100_trend", "nasdaq100", "LONG", "Perf.W>0 Perf.1M>0.5 Perf.3M>1", 100, "trend", "research"),
     ("dw30_trend", "dw30", "LONG", "Perf.W>0 Perf.1M>0.5 Perf.3M>1", 30, "trend", "research"),
@@ -481,7 +483,7 @@ def test_a_scanner_cannot_ask_for_a_field_without_an_entry(manifest: Any) -> Non
     text = path.read_text(encoding="utf-8")
     start = text.index("  expense_ratio:")
     path.write_text(text[:start] + text[text.index("  brand:") :], encoding="utf-8")
-    with pytest.raises(UnknownKey, match="'us_funds.columns' has the field 'expense_ratio'"):
+    with pytest.raises(UnknownKey, match=r"'us_funds\.columns' has the field 'expense_ratio'"):
         load_library(manifest)
 
 
@@ -490,14 +492,16 @@ def test_the_vendor_features_are_those_of_the_list() -> None:
     many = (
         "Recommend.All Recommend.MA Recommend.Other RSI ADX AO CCI20 Stoch.K Stoch.D MACD.macd MACD.signal change"
         " change_abs close volume gap high low open"
-    ).split()
+    )
     daily = (
         "Volatility.D Volatility.W Volatility.M Perf.W Perf.1M Perf.3M Perf.6M Perf.Y Perf.3Y Perf.5Y Perf.All Perf.YTD"
         " ROC volume_change ATR Mom W.R UO BBPower Ichimoku.BLine beta_1_year"
         " Rec.Ichimoku Rec.VWMA Rec.HullMA9 Rec.Stoch.RSI Rec.WR Rec.BBPower Rec.UO"
-    ).split()
-    assert set(dictionary.features(["1d"])) == {*many, *daily}
-    assert set(dictionary.features(["4h", "1W"])) == {f"{name}|{suffix}" for name in many for suffix in ("240", "1W")}
+    )
+    assert set(dictionary.features(["1d"])) == {*many.split(), *daily.split()}
+    assert set(dictionary.features(["4h", "1W"])) == {
+        f"{name}|{suffix}" for name in many.split() for suffix in ("240", "1W")
+    }
     suffixes = {split_field(name)[1] for name in dictionary.features(dictionary.fields["close"].timeframes)}
     assert suffixes == {"1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "1d", "1W", "1M"}
 
