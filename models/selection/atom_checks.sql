@@ -55,7 +55,8 @@ measures as (
         measures.volatility_annual / sqrt(limits.periods_per_year) as deviation,
         cast(coalesce(measures.tick_size, defaults.tick_size, 0) <= 0 as integer)
         + cast(coalesce(measures.lot_size, defaults.lot_size, 0) <= 0 as integer)
-        + cast(coalesce(measures.price_precision, defaults.price_precision, -1) < 0 as integer) as missing_metadata_count,
+        + cast(coalesce(measures.price_precision, defaults.price_precision, -1) < 0 as integer)
+            as missing_metadata_count,
         sqrt(limits.eci_order_value / nullif(greatest(measures.average_daily_value, 0), 0)) as root_share,
         case measures.direction when 'SHORT' then costs.borrow_annual else 0 end as borrow,
         costs.rate as cost_rate,

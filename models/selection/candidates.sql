@@ -208,7 +208,7 @@ pooled as (
         place = 1 or is_protected as is_representative,
         row_number() over (
             partition by window_set, window_index, place = 1 or is_protected
-            order by is_protected desc, liquidity desc nulls last, symbol, logic, direction
+            order by is_protected desc, liquidity desc nulls last, symbol asc, logic asc, direction asc
         ) as pool_place
     from represented
 
@@ -267,7 +267,9 @@ final as (
         cast(
             case
                 when scan_passes is null
-                    then json_object('health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough)
+                    then json_object(
+                        'health', is_healthy, 'history', is_old_enough, 'all', is_healthy and is_old_enough
+                    )
                 else json_merge_patch(
                     scan_passes,
                     json_object(

@@ -46,18 +46,17 @@ checked as (
 
     select
         case
-            when count(stated.position) > 0 and (
-                select count(*)
-                from scans
-            ) = 0
+            when count(stated.position) > 0 and count(scans.load_id) = 0
                 then error(
-                    'no_scan: no complete scan of ' || string_agg(stated.item.scanner_id, ', ' order by stated.position)
+                    'no_scan: no complete scan of '
+                    || string_agg(distinct stated.item.scanner_id, ', ' order by stated.item.scanner_id)
                     || ' has landed under the configuration of this profile; run ''make scan-run'' for the profile, or '
                     || 'the whole data cycle with ''make flow-data'''
                 )
             else true
         end as has_scans
     from stated
+    left join scans on stated.position = scans.position
 
 ),
 

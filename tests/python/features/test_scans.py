@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import pytest
-from python.features.landed import NOW, bars, coin, describe, scan, scanner, shipped
+from python.features.landed import NOW, bars, coin, describe, scan, scanner, shipped, without_bars
 from python.features.pipeline import Pipeline
 from quantmill.manifest.scanners import Scanner
 
@@ -19,22 +18,10 @@ MONTH = {"gate": "trend_momentum", "field": "Perf.1M", "operation": "greater", "
 LIQUID = {"gate": "liquidity", "field": "Value.Traded", "operation": "greater", "threshold": 5e6}
 
 
-@cache
-def without_bars() -> dict[str, str]:
-    """What the models over bars and metadata make of none of them, as queries for empty tables."""
-    pipeline = Pipeline().build("symbols", "symbol_identity", "symbol_tags")
-    columns = "select string_agg('cast(null as ' || data_type || ') as ' || column_name, ', ' order by column_index)"
-    return {
-        name: "select " + pipeline.ask(f"{columns} from duckdb_columns() where table_name = ?", name)[0][0] + " limit 0"
-        for name in ("symbols", "symbol_identity", "symbol_tags")
-    }
-
-
 def judged(of: Scanner, *rows: dict[str, Any], **options: Any) -> Pipeline:
     """The candidates of one scan of symbols of which neither bars nor metadata are landed."""
     pipeline = Pipeline()
-    for name, query in without_bars().items():
-        pipeline.give(name, query)
+    without_bars(pipeline, "symbols", "symbol_identity", "symbol_tags")
     scan(pipeline, of, rows, **options)
     return pipeline.build("scan_funnel")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from python.features.landed import coin, describe, scan, scanner
+from python.features.landed import coin, describe, scan, scanner, without_bars
 from python.features.pipeline import Pipeline
 from quantmill.manifest.scanners import Scanner
 
@@ -22,6 +22,7 @@ FULL = {"Value__Traded": 90e6, "Recommend__All": 0.3}
 def market(scans: Sequence[tuple[Scanner, datetime, list[dict[str, Any]]]], **changes: Any) -> Pipeline:
     """Candidates over three windows after the scans given; every symbol has 100 returns and is OK."""
     pipeline = Pipeline()
+    without_bars(pipeline, "symbol_identity", "symbol_tags")
     scanners: dict[str, Scanner] = {}
     symbols: set[str] = set()
     for number, (of, at, rows) in enumerate(scans):

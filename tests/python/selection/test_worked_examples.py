@@ -345,6 +345,10 @@ def test_metadata_come_from_the_instrument_or_from_its_class() -> None:
     assert checks("METADATA_MISSING", {"asset_class": "equity"})[2] is False
     assert checks("METADATA_MISSING", {"asset_class": "equity", "tick_size": 0.0}) == (1.0, 0.0, True)
     assert checks("METADATA_MISSING", {"asset_class": "futures", "tick_size": 0.25}) == (2.0, 0.0, True)
+    # a class without defaults has what its venue stated
+    stated = {"asset_class": "crypto", "tick_size": 0.01, "lot_size": 0.001, "price_precision": 2.0}
+    assert checks("METADATA_MISSING", stated)[2] is False
+    assert checks("METADATA_MISSING", {**stated, "lot_size": None}) == (1.0, 0.0, True)
 
 
 @pytest.mark.parametrize(
