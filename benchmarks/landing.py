@@ -133,9 +133,8 @@ def main() -> None:
                 first, again = recheck(home, 3000)
                 print(f"3,000 first loads of 600 bars: {first:.1f} s; unchanged recheck: {again:.1f} s (budget 20 s)")
             used = resource.getrusage(resource.RUSAGE_SELF)
-            print(
-                f"peak memory so far {used.ru_maxrss / 1024:,.0f} MB, {used.ru_utime + used.ru_stime:.0f} s of processor"
-            )
+            seconds = used.ru_utime + used.ru_stime
+            print(f"peak memory so far {used.ru_maxrss / 1024:,.0f} MB, {seconds:.0f} s of processor")
 
 
 if __name__ == "__main__":
