@@ -74,8 +74,8 @@ metadata as (
         sha256(to_json(struct_pack(
             asset_class := asset_class, asset_type := asset_type, region := region, subclass := subclass,
             venue_class := venue_class, base := base, quote := quote, economic_id := economic_id, sector := sector,
-            calendar_id := calendar_id, timezone := timezone, tick_size := tick_size, price_precision := price_precision,
-            is_active := is_active
+            calendar_id := calendar_id, timezone := timezone, tick_size := tick_size,
+            price_precision := price_precision, is_active := is_active
         ))) as metadata_hash
     from {{ ref('symbols') }}
     where valid_to is null
