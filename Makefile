@@ -60,8 +60,8 @@ bench: setup ## measure, and write benchmarks/README.md: make bench [REPEATS=3]
 answers: setup ## write the answers in README.md and docs/questions.md anew, from the published snapshot
 	@$(BIN)/python docs/answers.py
 
-build: setup ## build a profile: make build PROFILE=sample
-	@$(BIN)/python -m quantmill build --profile $(PROFILE)
+build: setup ## build a profile: make build PROFILE=sample [AS_OF=2026-01-30T01:00:00Z]
+	@$(BIN)/python -m quantmill build --profile $(PROFILE) $(if $(AS_OF),--set as_of=$(AS_OF))
 
 report: setup ## write the report of a run: make report [PROFILE=] [RUN=]
 	@$(BIN)/python -m quantmill report --profile $(PROFILE) $(if $(RUN),--run $(RUN))
