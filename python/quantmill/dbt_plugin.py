@@ -1,4 +1,4 @@
-"""What dbt's connection needs of us: the writer lock before it opens the workbench, and the publication."""
+"""What dbt's connection needs of us: no network, the writer lock before it opens the workbench, and the publication."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from quantmill.errors import MissingLanding, QuantmillError, WarehouseError
 from quantmill.manifest.home import current_home, writer_lock
+from quantmill.offline import forbid_network
 from quantmill.publish import publish_prepare, publish_swap
 from quantmill.udf import register
 
@@ -31,8 +32,9 @@ class Plugin(BasePlugin):
     """The plugin that profiles.yml names."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
-        """Take the writer lock and make sure that the workbench is there and opens."""
+        """Close the network, take the writer lock and make sure that the workbench is there and opens."""
         global _is_locked, _refusal  # noqa: PLW0603 - one lock per process, however often dbt makes a plugin
+        forbid_network()
         if _is_locked:
             return
         if _refusal is None:

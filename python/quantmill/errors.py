@@ -77,6 +77,10 @@ class NetworkError(QuantmillError):
     exit_code = 5
 
 
+class NetworkIngestionForbidden(NetworkError):
+    """Something asked the network in a build, which reads what was landed and nothing else."""
+
+
 class WarehouseError(QuantmillError):
     """A warehouse file that is missing, locked or damaged."""
 
