@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from quantmill.errors import DataContractError, UsageError
-from quantmill.manifest.scanners import Rank, Scanner
+from quantmill.manifest.scanners import Filter, Rank, Scanner
 
 from ingest.answers import Answer
 from ingest.network import Network
@@ -103,6 +103,7 @@ def _scanner(columns: Sequence[str]) -> Scanner:
         market="america",
         venue_class="listed",
         calendar_id="XNYS",
+        filters=(Filter(left="Value.Traded", operation="greater", right=0),),
         columns=tuple(columns),
         prefilter_limit=5,
         ranks=(Rank(field="Value.Traded", order="desc"),),

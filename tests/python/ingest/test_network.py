@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loopback import Asked, Given, closed_port, given_json, web_service
 from quantmill.errors import UsageError
-from quantmill.manifest.scanners import Rank, Scanner
+from quantmill.manifest.scanners import Filter, Rank, Scanner
 
 from ingest.network import ADDRESSES, BAR_SOURCES, Network, Ways, can_have
 from ingest.readers import READERS, read, refusal
@@ -20,7 +20,8 @@ from ingest.transport import Pacing, RetryRules
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 SCANNER = Scanner(
-    scanner_id="one", direction="LONG", logic="trend", market="crypto", venue_class="spot", calendar_id="24/7", columns=("close",),
+    scanner_id="one", direction="LONG", logic="trend", market="crypto", venue_class="spot", calendar_id="24/7",
+    columns=("close",), filters=(Filter(left="close", operation="greater", right=0),),
     prefilter_limit=10, ranks=(Rank(field="close", order="desc"),), limit=5,
 )  # fmt: skip
 
