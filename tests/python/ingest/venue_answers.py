@@ -24,7 +24,8 @@ def closes(
     return [
         [
             int((first + DAY * n).timestamp() * 1000),
-            str(value), str(value * 1.01), str(value * 0.99), str(value), str(volume + 0.25 * n), 0, str(value * volume),
+            str(value), str(value * 1.01), str(value * 0.99), str(value), str(volume + 0.25 * n), 0,
+            str(value * volume),
         ]
         for n, value in enumerate(values)
     ]  # fmt: skip
