@@ -278,7 +278,7 @@ VALUE = st.sampled_from(["1", "2.5", "-3", "0", "nan", "inf", "ten", "", "1e400"
 STAMP = st.sampled_from([1711324800000, 1711411200000, 1711497600000, 1711584000000, 1711324800, 5, "x", None, 9e17])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(STAMP, VALUE, VALUE, VALUE, VALUE, VALUE), max_size=6), min_size=1, max_size=4))
 def test_every_received_row_is_new_identical_superseding_or_quarantined(
     tmp_path_factory: pytest.TempPathFactory, payloads: list[list[tuple[Any, ...]]]
