@@ -74,7 +74,8 @@ def test_the_network_is_closed_before_dbt_opens_the_workbench(
     done = tried(
         "from dbt_common.exceptions import DbtRuntimeError\n"
         "from quantmill.dbt_plugin import Plugin\n"
-        "try:\n    Plugin('x', {})\nexcept DbtRuntimeError as error:\n    assert 'nothing has been landed' in str(error)\n"
+        "try:\n    Plugin('x', {})\n"
+        "except DbtRuntimeError as error:\n    assert 'nothing has been landed' in str(error)\n"
         + WAYS["requests"].format(port=port)
     )
     assert "NetworkIngestionForbidden" in done.stderr, done.stderr
