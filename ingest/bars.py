@@ -56,8 +56,8 @@ _DATE_TEXT = r"\d{4}-\d{1,2}-\d{1,2}([ T]00:00(:00(\.0+)?)?)?"
 _TEMPORARY = ("file_rows", "judged", "zones", "symbol_names", "torn_lines", "torn_scans", "staged")
 
 
-# What a row with numbers and a time still has to obey, as the cases of one expression. Prices that an adjustment rounded
-# in their last bit are equal: nobody trades a millionth of a millionth of a price.
+# What a row with numbers and a time still has to obey, as the cases of one expression. Prices that an adjustment
+# rounded in their last bit are equal: nobody trades a millionth of a millionth of a price.
 _PRICE_RULES = """when least(open, high, low, close) <= 0
                     then ['OHLC_INVALID', 'a price is ' || least(open, high, low, close)::varchar]
                 when high < greatest(open, low, close) * (1 - 1e-12)
