@@ -69,6 +69,7 @@ joined as (
             when recruits.atom_id is null then 'DIRECTION_OFF'
             when recruits.is_duplicate then 'IDENTITY_DUP'
             when recruits.is_winner then 'WINNER'
+            when recruits.is_capped then 'CAPPED'
             else 'LOST_BATTLE'
         end as outcome
     from pooled
@@ -99,7 +100,7 @@ joined as (
 
 ),
 
--- who took the last seat of each cluster and direction
+-- who took the last seat of each cluster and direction, and perhaps lost it to the cap
 last_winners as (
 
     select
@@ -110,7 +111,7 @@ last_winners as (
         direction,
         arg_max(atom_id, rank_in_cluster) as atom_id
     from joined
-    where outcome = 'WINNER' and selection_engine <> 'baseline'
+    where outcome in ('WINNER', 'CAPPED') and selection_engine <> 'baseline'
     group by all
 
 ),
@@ -137,9 +138,11 @@ final as (
             when 'VETOED' then joined.codes
             when 'DIRECTION_OFF' then 'the profile allows no SHORT'
             when 'IDENTITY_DUP' then 'the same asset as ' || joined.identity_atom_id
+            when 'CAPPED' then 'max_winners is ' || {{ setting('max_winners') }}
         end as reason,
         case
-            when joined.outcome = 'IDENTITY_DUP' and representatives.outcome = 'WINNER' then joined.identity_atom_id
+            when joined.outcome = 'IDENTITY_DUP' and representatives.outcome in ('WINNER', 'CAPPED')
+                then joined.identity_atom_id
             when joined.outcome in ('IDENTITY_DUP', 'LOST_BATTLE') then last_winners.atom_id
         end as lost_to,
         case

@@ -121,6 +121,7 @@ seated as (
         contenders.window_index,
         contenders.selection_engine,
         contenders.atom_id,
+        contenders.rank,
         row_number() over (
             partition by
                 contenders.window_set, contenders.window_index, contenders.selection_engine,
@@ -147,6 +148,21 @@ seated as (
 
 ),
 
+-- seats are filled round by round, the leaders of all clusters by score and then the seconds, so that a crowded cluster
+-- takes no other cluster's leader; who sits beyond the profile's cap goes
+queued as (
+
+    select
+        *,
+        row_number() over (
+            partition by window_set, window_index, selection_engine
+            order by rank_in_cluster, rank
+        ) as place
+    from seated
+    where rank_in_cluster <= seat_count
+
+),
+
 final as (
 
     select
@@ -164,7 +180,9 @@ final as (
         identified.is_duplicate,
         cast(seated.rank_in_cluster as integer) as rank_in_cluster,
         cast(seated.seat_count as integer) as seat_count,
-        coalesce(seated.rank_in_cluster <= seated.seat_count, false) as is_winner
+        coalesce(queued.place > {{ setting('max_winners', 'integer') }}, false) as is_capped,
+        queued.place is not null
+        and coalesce(queued.place <= {{ setting('max_winners', 'integer') }}, true) as is_winner
 
     from identified
     left join seated
@@ -173,6 +191,12 @@ final as (
             and identified.window_index = seated.window_index
             and identified.selection_engine = seated.selection_engine
             and identified.atom_id = seated.atom_id
+    left join queued
+        on
+            identified.window_set = queued.window_set
+            and identified.window_index = queued.window_index
+            and identified.selection_engine = queued.selection_engine
+            and identified.atom_id = queued.atom_id
 
 )
 

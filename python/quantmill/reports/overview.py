@@ -197,6 +197,8 @@ def top_section(reader: Reader, section: Section) -> None:
         )
     shown = ranked[:TOP]
     shown += [headline["config_id"]] * (headline["config_id"] not in shown and headline["config_id"] in drawn)
+    anchors = [row["config_id"] for row in reader.anchors_of(headline) if row["config_id"] in drawn]
+    shown += [config_id for config_id in anchors if config_id not in shown]
     shown += [row["config_id"] for row in reader.baselines_of(headline) if row["config_id"] in drawn]
     rows = []
     for config_id in shown:
@@ -205,7 +207,7 @@ def top_section(reader: Reader, section: Section) -> None:
         page = "tearsheet_headline.html" if is_headline else "tearsheet_best.html" if config_id == ranked[0] else ""
         line = [
             Cell(
-                labels[config_id] + (" (headline)" if is_headline else ""),
+                labels[config_id] + (" (headline)" if is_headline else " (anchor)" if config_id in anchors else ""),
                 sort=labels[config_id],
                 tone="quiet" if config["is_baseline"] else "strong" if is_headline else "",
                 href=page,

@@ -154,6 +154,18 @@ class Reader:
         """Return one configuration."""
         return next(row for row in self.configs() if row["config_id"] == config_id)
 
+    def anchors_of(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the configurations that differ from `config` in the risk profile alone, which the profile anchors."""
+        anchors = self.settings().get("anchors", [])
+        same = ("engine", "selection_engine", "window_set", "rebalance_mode", "variant", "is_baseline")
+        return [
+            row
+            for row in self.configs()
+            if row["risk_profile"] in anchors
+            and row["config_id"] != config["config_id"]
+            and all(row[name] == config[name] for name in same)
+        ]
+
     def baselines_of(self, config: Row) -> list[dict[str, Any]]:
         """Return the baselines of the same selection engine, windows and rebalance mode, market first."""
         order = list(BASELINE_MEANING)

@@ -1,4 +1,4 @@
--- Fails with the losers whose victor is no winner of their cluster and direction, and with outcomes that have none.
+-- Fails with the losers whose victor took no seat of their cluster and direction, and with outcomes that have none.
 select
     losers.run_id,
     losers.window_set,
@@ -15,7 +15,7 @@ left join {{ ref('decisions') }} as winners
         and losers.lost_to = winners.atom_id
         and losers.cluster_id = winners.cluster_id
         and losers.direction = winners.direction
-        and winners.outcome = 'WINNER'
+        and winners.outcome in ('WINNER', 'CAPPED')
 where
     (losers.outcome in ('LOST_BATTLE', 'IDENTITY_DUP')) <> (losers.lost_to is not null)
     or (losers.lost_to is not null and winners.atom_id is null)

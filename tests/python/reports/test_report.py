@@ -635,6 +635,13 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "The headline fails turnover: 1.5 where the limit is 1.25.",
         ),
         (
+            "insert into selection.run_settings by name select run_id, 'anchors' as key,"
+            " '[\"max_sharpe\"]' as value, 'profile' as source_layer from selection.runs",
+            "index.html#top",
+            "OK",
+            "custom · max_sharpe · v3.2 · window (anchor)",
+        ),
+        (
             "delete from tournaments.allocation_events where code = 'CONVERGED_PAIR'",
             "comparison.html#metrics",
             "OK",
