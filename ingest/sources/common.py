@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,6 @@ class BarRequest:
         """The moment before which none of the `count` bars can begin, were there no session missing."""
         length = timedelta(seconds=interval_seconds(self.interval))
         return self.until.astimezone(UTC) - self.count * length
-
-    def with_adjustment(self, adjustment: str) -> BarRequest:
-        return replace(self, adjustment=adjustment)
 
 
 def interval_seconds(interval: str) -> int:

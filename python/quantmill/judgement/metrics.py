@@ -338,10 +338,6 @@ def _flatness(deviation: float) -> str:
     return f"volatility is below {SMALLEST_VOLATILITY:g}" if deviation < SMALLEST_VOLATILITY else ""
 
 
-def _compound(returns: NDArray[np.float64]) -> float:
-    return float(np.prod(1.0 + returns) - 1.0)
-
-
 def _reads_as_prices(returns: NDArray[np.float64]) -> bool:
     return returns.size > 0 and bool(returns.min() >= 0.0 and returns.max() >= 1.0)
 

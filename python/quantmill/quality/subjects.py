@@ -174,11 +174,6 @@ def judgement_id(subject: Subject, rules: Iterable[Rule], content: Mapping[str, 
     return hashlib.sha256(canonical_json(described).encode()).hexdigest()[:16]
 
 
-def rules_digest(rules: Iterable[Rule]) -> str:
-    """Return the SHA-256 over the digests of the rules and the code that judges them."""
-    return hashlib.sha256("".join([*(rule.digest for rule in rules), _code_digest()]).encode()).hexdigest()
-
-
 def _code_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
