@@ -20,7 +20,7 @@ from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
 from ingest.loads import Outcome, Session, land_answers, take_snapshot
-from ingest.scope import check_symbols, scope_symbols
+from ingest.scope import check_symbols, followed_symbols, scope_symbols
 from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
@@ -96,6 +96,12 @@ class Cycle:
             raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
         return scope_symbols(self.session.connection, self.acquisition)
 
+    def followed(self) -> list[str]:
+        """Return the scope and, of a profile, who was a candidate within its look-back: their bars go on."""
+        if self.symbols or self.acquisition is None:
+            return self.scope()
+        return followed_symbols(self.session.connection, self.acquisition, self.as_of)
+
     def synchroniser(self) -> Synchroniser:
         """Return what plans and runs the passes of this command."""
         return Synchroniser(
@@ -153,7 +159,7 @@ class Cycle:
 
     def metadata(self) -> Result:
         """Fetch the structural description of every symbol in scope, and the trading limits of its venue."""
-        symbols = self.scope()
+        symbols = self.followed()
         return self._recorded("metadata", lambda result: self._metadata(symbols, result), {"symbols": len(symbols)})
 
     def _metadata(self, symbols: Sequence[str], result: Result) -> None:
@@ -182,7 +188,9 @@ class Cycle:
         if wanted:
             shown = ", ".join(wanted[:5]) + (" ..." if len(wanted) > 5 else "")
             result.failed.append(f"{len(wanted)} of {len(symbols)} symbols have no metadata: {shown}")
-            if not result.exit_code and self.is_strict and len(wanted) > (1 - METADATA_SHARE) * len(symbols):
+            scope = self.scope()
+            missing = set(wanted).intersection(scope)
+            if not result.exit_code and self.is_strict and len(missing) > (1 - METADATA_SHARE) * len(scope):
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
 
@@ -212,8 +220,8 @@ class Cycle:
         return [row[0] for row in rows]
 
     def bars(self) -> Result:
-        """Fetch the bars of every symbol in scope that is not up to date."""
-        symbols = self.scope()
+        """Fetch the bars of every symbol in scope, and of earlier candidates, that is not up to date."""
+        symbols = self.followed()
         return self._recorded("bars", lambda result: self._bars(symbols, result), {"symbols": len(symbols)})
 
     def _bars(self, symbols: Sequence[str], result: Result) -> None:
@@ -229,7 +237,7 @@ class Cycle:
 
     def repair(self) -> Result:
         """Heal what fails in an explicit scope: force, gaps, slow lane, alternate source, at most two cycles."""
-        symbols = self.scope()
+        symbols = self.followed()
         return self._recorded(
             "repair", lambda result: self._repair(symbols, result, only_slow=False), {"symbols": len(symbols)}
         )
@@ -239,7 +247,7 @@ class Cycle:
         if not self.symbols and self.acquisition is None:
             scope = self._failed_before()
         else:
-            scope = sorted(set(self.scope()) & set(self._failed_before()))
+            scope = sorted(set(self.followed()) & set(self._failed_before()))
         if not scope:
             result = Result("recover", notes=["the last cycle left no failure behind"])
             return result
@@ -423,11 +431,21 @@ class Cycle:
             result.failed.append(f"none of {len(landed)} requests was answered; the first: {first}")
 
     def _judge_health(self, result: Result, *, is_gate: bool = False) -> None:
-        """Name the symbols that are not OK; strict ones and anchors stop the cycle."""
+        """Name the symbols that are not OK; strict ones and anchors stop the cycle.
+
+        An earlier candidate is none of today's: it may be gone for good, so it is named and stops nothing.
+        """
         verdicts = Counter(row["verdict"] for row in result.health)
         for verdict, count in verdicts.items():
             result.counts[f"verdict_{verdict}"] += count
-        bad = [row for row in result.health if row["verdict"] != "OK"]
+        everybody = [row for row in result.health if row["verdict"] != "OK"]
+        # A recovery may be about symbols of another profile, or of none.
+        scope = {row["symbol"] for row in everybody} if self.acquisition is None else set(self.scope())
+        bad = [row for row in everybody if row["symbol"] in scope]
+        earlier = [f"{row['symbol']} {row['verdict']}" for row in everybody if row["symbol"] not in scope]
+        if earlier:
+            shown = ", ".join(earlier[:5]) + (" ..." if len(earlier) > 5 else "")
+            result.notes.append(f"{len(earlier)} candidates of earlier scans are not OK: {shown}")
         anchors = set(self.acquisition.anchor_symbols) if self.acquisition else set()
         result.failed += [
             f"{row['symbol']}: {row['verdict']} ({row['reasons'] or row['registry_reason'] or 'no accepted bar'}), "
@@ -441,10 +459,10 @@ class Cycle:
         if is_stopped and not result.exit_code:
             result.exit_code = HEALTH
         if bad:
-            scope = (
+            named = (
                 f"PROFILE={self.profile}" if self.profile else f"SYMBOL={','.join(row['symbol'] for row in bad[:3])}"
             )
-            result.remedy = f"make data-repair {scope}"
+            result.remedy = f"make data-repair {named}"
 
     def _tell_pass(self, done: Pass) -> None:
         saved = sum(done.plan.skipped.values())
@@ -490,7 +508,7 @@ def planned(cycle: Cycle, command: str) -> list[str]:
     if command == "scan":
         scanners = cycle.acquisition.scanners if cycle.acquisition else ()
         return [f"{one.scanner_id}: up to {one.prefilter_limit} rows of {one.market}" for one in scanners]
-    symbols = cycle.scope()
+    symbols = cycle.scope() if command in ("features", "audit") else cycle.followed()
     synchroniser = Synchroniser(
         cycle.session, None, cycle.rules, as_of=cycle.as_of, can_have=cycle.can_have, tell=cycle.tell, timer=cycle.timer
     )

@@ -1,9 +1,14 @@
-"""Which symbols a data command is about: what the newest scans let pass, and what a profile names."""
+"""Which symbols a data command is about: what the newest scans let pass, and what a profile names.
+
+Who passed an earlier scan is followed on: a decision of the past reads the scan that was known then, and bars of those
+alone who still pass today would make survivors of its candidates.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import BadValue, UsageError
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
     from quantmill.manifest.scanners import Scanner
 
+# Sessions fill at least five of seven days, less the holidays: enough calendar days for a number of sessions.
+_DAYS_PER_SESSION = 1.5
 _OPERATIONS = {"greater": ">", "egreater": ">=", "less": "<", "eless": "<="}
 
 
@@ -42,11 +49,25 @@ def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisitio
     return sorted(symbols)
 
 
-def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner]) -> list[str]:
-    """Return the symbols that pass the gates of a scanner in its newest usable scan, sorted; with forced ones.
+def followed_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime) -> list[str]:
+    """Return the symbols of `scope_symbols` and those that passed a scan within the look-back before `as_of` (aware).
 
-    A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
-    identity of a symbol are left to the models, so that this is never less than what can become a candidate.
+    Raises `UsageError` when there is none.
+    """
+    since = as_of - timedelta(days=_DAYS_PER_SESSION * acquisition.lookback_sessions)
+    followed = passing_symbols(connection, acquisition.scanners, since=since)
+    return sorted({*scope_symbols(connection, acquisition), *followed})
+
+
+def passing_symbols(
+    connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner], *, since: datetime | None = None
+) -> list[str]:
+    """Return the symbols that pass the gates of a scanner in its newest complete scan, sorted; with forced ones.
+
+    With `since` (aware) those of every scan from then on, complete or not. Of a scanner without any complete scan the
+    newest counts. A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those
+    that need the identity of a symbol are left to the models, so that this is never less than what can become a
+    candidate.
     """
     if not scanners:
         return []
@@ -84,20 +105,34 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
         """,
         [[json.dumps(rule) for rule in rules]],
     )
-    found = connection.execute("""
-        with newest as (
-            select rows.config_hash, max(rows.load_id) as load_id
+    found = connection.execute(
+        """
+        with requests as (
+            select distinct rows.config_hash, loads.request_hash
             from raw.scan_rows as rows semi join temp.asked_scanners as asked using (config_hash)
-            group by rows.config_hash
+            join raw.loads as loads on loads.load_id = rows.load_id
+        ),
+        -- an answer without rows names no scanner; equal requests are of one scanner
+        scans as (
+            select requests.config_hash, loads.load_id, loads.finished_at_utc as scanned_at,
+                loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY') as is_complete
+            from raw.loads as loads join requests on requests.request_hash = loads.request_hash
+            where loads.kind = 'scan' and loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY', 'PARTIAL')
+        ),
+        wanted as (
+            select config_hash, arg_max(load_id, (is_complete, load_id)) as load_id from scans group by config_hash
+            union
+            select config_hash, load_id from scans where scanned_at >= ?::timestamp
         ),
         rows as (
-            select rows.config_hash, rows.symbol, rows.payload
-            from raw.scan_rows as rows join newest using (config_hash, load_id)
+            select rows.config_hash, rows.load_id, rows.symbol, rows.payload
+            from raw.scan_rows as rows join wanted using (config_hash, load_id)
         ),
         gated as (
-            select rows.config_hash, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
+            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass,
+                bool_or(is_ok) as one_passes
             from (
-                select rows.config_hash, rows.symbol, coalesce(case operation
+                select rows.config_hash, rows.load_id, rows.symbol, coalesce(case operation
                         when '>' then value > threshold when '>=' then value >= threshold
                         when '<' then value < threshold else value <= threshold end, false) as is_ok
                 from (
@@ -111,7 +146,8 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
         select distinct rows.symbol
         from rows
         join temp.asked_scanners as asked using (config_hash)
-        left join gated on gated.config_hash = rows.config_hash and gated.symbol = rows.symbol
+        left join gated on gated.config_hash = rows.config_hash and gated.load_id = rows.load_id
+            and gated.symbol = rows.symbol
         where list_contains(asked.ensured, rows.symbol) or (
             (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
             and not list_contains(asked.symbols, rows.symbol)
@@ -119,5 +155,7 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
             and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null
                 or list_contains(asked.quotes, (rows.payload ->> 'currency'))))
         order by 1
-    """).fetchall()
+        """,
+        [None if since is None else since.astimezone(UTC).replace(tzinfo=None)],
+    ).fetchall()
     return [row[0] for row in found]

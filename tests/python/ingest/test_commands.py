@@ -172,6 +172,29 @@ def test_a_replay_scans_every_day_and_only_with_a_request_clock(venue: Venue, ru
     assert (code, "answer for now" in err) == (2, True)
 
 
+def test_who_passed_an_earlier_scan_is_followed_so_that_past_pools_are_no_survivors(
+    run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("BTC", "ETH", "SOL", "XRP", "ADA", "LTC", "UNI", "BNB", "DOGE", "LINK", "C98")
+    symbols = [f"BINANCE:{name}USDT" for name in names]
+    with Venue(Market(symbols=symbols), port=0) as venue:
+        for name, address in venue.addresses().items():
+            monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+        assert run("scan", *PROFILE, "--as-of", "2025-11-15T00:10:00Z")[0] == 0
+        assert run("scan", *PROFILE, "--as-of", "2026-01-29T00:10:00Z")[0] == 0
+        found = "select distinct scanned_at_utc::date::varchar from raw.scan_rows where symbol = 'BINANCE:C98USDT'"
+        assert warehouse.rows(found) == [("2025-11-15",)]
+        code, out, err = run("bars", *PROFILE, "--strict", "--as-of", "2026-01-29T00:10:00Z")
+        assert (code, err) == (0, ""), out
+        newest = "select max(opened_at_utc)::date::varchar from raw.bars where symbol = 'BINANCE:C98USDT' and is_final"
+        assert warehouse.rows(newest) == [("2026-01-28",)]
+        # today's candidates are the strict ones: who is none of them is named and stops nothing
+        venue.fault("stale", symbols=["BINANCE:C98USDT"], last="2026-01-28")
+        code, out, err = run("bars", *PROFILE, "--strict", "--as-of", "2026-01-31T00:10:00Z")
+        assert (code, err) == (0, ""), out
+        assert "1 candidates of earlier scans are not OK: BINANCE:C98USDT STALE" in out
+
+
 def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run: Run, warehouse: Any) -> None:
     code, out, _ = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER, "--dry-run")
     assert code == 0
