@@ -225,6 +225,15 @@ def test_the_thematic_scanner_takes_a_trend_that_the_equity_scanner_finds_too_we
     assert outcomes(equity)["SHLD"] == ("trend_adx", "ADX 19.16 is not egreater 20.0")
 
 
+def test_a_hundred_funds_that_trade_more_keep_no_riser_from_its_gates() -> None:
+    """F-15 in a market of its size: the request brings 300 funds by turnover, and only gates and ranks cut them."""
+    giants = [
+        fund(f"AMEX:G{n:03}", close=10.0, Value__Traded=1e9 - n, Perf__W=-1.0, Perf__1M=-1.0, ADX=30.0, category=27)
+        for n in range(150)
+    ]
+    assert kept(judged(shipped("etf_thematic_momentum"), *giants, *FUNDS)) == ["ASTX", "RKLX", "SHLD"]
+
+
 def test_a_short_scanner_returns_the_most_negative_ratings_first() -> None:
     of = shipped("binance_perp_rating_ma_short")
     ratings = {"AA": -0.2, "BB": -0.9, "CC": -0.5, "DD": -0.9}
