@@ -91,8 +91,8 @@ class RetryRules:
     """How often and after which pauses, in seconds, a request is tried again.
 
     The pause before attempt k + 2 is uniform between 0 and min(`cap_seconds`, `base_seconds` * 2^k) (full jitter), and
-    at least what `Retry-After` asks. `rate_limit_waits` replaces both for 429s, and its length bounds their repeats. A
-    service that asks for more than `longest_wait_seconds` is not waited for. `breaker_failures` requests in a row
+    at least what `Retry-After` asks. For 429s `rate_limit_waits` replaces the jitter, and its length bounds their
+    repeats. A service that asks for more than `longest_wait_seconds` is not waited for. `breaker_failures` requests in a row
     whose attempts are used up open the breaker.
     """
 
@@ -196,11 +196,18 @@ class Pacer:
 
 
 def clean_address(address: str) -> str:
-    """Return an address without user, password, query and fragment: what may be shown and kept."""
-    parts = urlsplit(address)
+    """Return an address without user, password, query and fragment: what may be shown and kept.
+
+    A service may send anything as an address; of one that cannot be split only that is said.
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return "no address"
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
 
 
 def check_address(address: str, *, schemes: tuple[str, ...] = ("http", "https")) -> str:
@@ -404,10 +411,12 @@ class Transport:
     def _pause(self, one: _Try, done: int, limited: int, question: str) -> float | None:
         """Return the seconds to wait before the next attempt, or None when this was the last one."""
         asked = retry_after(one.headers, self.clock())
+        if asked > self.rules.longest_wait_seconds:
+            return None
         waits = self.rules.rate_limit_waits
         if one.code == "RATE_LIMITED" and waits is not None:
             return max(waits[limited - 1], asked) if limited <= len(waits) else None
-        if done >= self.rules.attempts or asked > self.rules.longest_wait_seconds:
+        if done >= self.rules.attempts:
             return None
         limit = min(self.rules.cap_seconds, self.rules.base_seconds * 2.0 ** (done - 1))
         return max(seeded_fraction(f"{question}|{done}") * limit, asked)
@@ -471,6 +480,11 @@ class Transport:
             return _Try(status, bytes(received), headers, code="BODY_PARSE", detail=detail)
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             return _Try(status, bytes(received), headers, code="CONNECTION", detail=failure_reason(error))
+        except ValueError as error:
+            # requests splits the address of a redirect even where it does not follow it.
+            return _Try(
+                status, bytes(received), headers, code="HTTP_ERROR", detail=f"redirected to no address: {error}"
+            )
         return _judged(_Try(status, bytes(received), headers), parse)
 
 

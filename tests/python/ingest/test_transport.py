@@ -114,6 +114,21 @@ def test_the_slow_lane_waits_30_and_60_seconds_for_a_429_and_then_gives_up() -> 
     assert [one for one in waits.seconds if one in (30.0, 60.0)] == [30.0, 60.0]
 
 
+def test_the_slow_lane_does_not_wait_for_a_service_that_asks_for_a_day() -> None:
+    waits = Waits()
+    with web_service([Given(429, headers={"Retry-After": "86400"})]) as service:
+        reply = client(service.address, waits).with_rules(SLOW_LANE).get("/x")
+    assert (reply.code, len(reply.attempts), waits.seconds) == ("RATE_LIMITED", 1, [])
+
+
+@pytest.mark.parametrize("location", ["http://host:port/x", "http://[::1"])
+def test_a_redirect_to_no_address_is_a_value(location: str) -> None:
+    with web_service([Given(302, headers={"Location": location})]) as service:
+        reply = client(service.address, Waits()).get("/x")
+    assert (reply.code, len(reply.attempts)) == ("HTTP_ERROR", 1)
+    assert "redirected to no address" in str(reply.error)
+
+
 @pytest.mark.parametrize("status", [301, 400, 401, 404])
 def test_any_other_status_is_final_and_keeps_its_body(status: int) -> None:
     with web_service([given_json({"msg": "no"}, status)]) as service:
