@@ -96,6 +96,7 @@ class SocketRules:
     reconnect_seconds: float = 1.0
     cap_seconds: float = 60.0
     handshake_waits: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0)
+    longest_wait_seconds: float = 300.0
     breaker_failures: int = 5
     has_deeper_requests: bool = True
 
@@ -287,10 +288,15 @@ class SocketBars:
         self.breaker = breaker or Breaker(self.rules.breaker_failures)
         self.clock = clock
         self._token = token or ANONYMOUS
+        self._secret = token
         self._headers = {MARKET_CLOCK: market_clock_text(market_clock)} if market_clock is not None else {}
         self._seed = seed
         self._timer = timer
         self._sleep = sleep
+
+    def without_secret(self, text: str) -> str:
+        """Return what the service sent without the user's token: a service may repeat it, and what it says is kept."""
+        return text.replace(self._secret, "***") if self._secret else text
 
     def fetch_bars(
         self, requests: Sequence[BarRequest], *, rules: SocketRules | None = None, progress: Progress | None = None
@@ -414,7 +420,8 @@ class _Worker:
     def open(self, name: str) -> Attempt | None:
         """Open a socket and a chart session on it; return the failed attempt, None where it worked.
 
-        A handshake answered with 429 is tried again after 2, 4, 6 and 8 s, or what the service asks if that is more.
+        A handshake answered with 429 is tried again after 2, 4, 6 and 8 s, or what the service asks if that is more; one
+        that asks for longer than `longest_wait_seconds` is not waited for.
         """
         from websockets.exceptions import InvalidStatus, WebSocketException
         from websockets.sync.client import connect
@@ -456,7 +463,8 @@ class _Worker:
             self.last_attempt = Attempt(started_at, round(source._timer() - started, 3), status, code, detail)
             if code in OPENING_CODES:
                 source.breaker.open(f"{code}: {detail}")
-            if code != "RATE_LIMITED" or not waits or self.stopped.is_set():
+            is_too_long = wait > self.rules.longest_wait_seconds
+            if code != "RATE_LIMITED" or not waits or is_too_long or self.stopped.is_set():
                 return self.last_attempt
             source._sleep(max(waits.pop(0), wait))
 
@@ -476,7 +484,7 @@ class _Worker:
         try:
             while self.greeting is None and fault is None:
                 payloads = parse_frames(_text(self.socket.recv(timeout=max(deadline - source._timer(), 0.0))))
-                for payload in payloads:
+                for payload in map(source.without_secret, payloads):
                     if _HEARTBEAT.fullmatch(payload):
                         self.socket.send(frame(payload))
                         continue
@@ -580,7 +588,7 @@ class _Worker:
                 if timer() >= deadline:
                     continue
                 raise
-            for payload in parse_frames(text):
+            for payload in map(self.source.without_secret, parse_frames(text)):
                 if _HEARTBEAT.fullmatch(payload):
                     self.socket.send(frame(payload))
                     heartbeats += 1

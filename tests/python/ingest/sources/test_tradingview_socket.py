@@ -628,6 +628,25 @@ def test_a_handshake_refused_with_429_waits_2_4_6_and_8_seconds() -> None:
     assert slept == [2.0, 4.0, 6.0, 8.0]
 
 
+def test_a_handshake_that_asks_for_a_day_is_not_waited_for() -> None:
+    answers, venue, slept = fetch(lambda chart, number: None, refuse=[(429, {"Retry-After": "86400"})])
+    assert [(one.state, one.code) for one in answers] == [("failed", "RATE_LIMITED")]
+    assert (len(venue.handshakes), slept) == (1, [])
+
+
+def test_a_token_that_the_service_repeats_is_kept_nowhere() -> None:
+    def tell(chart: Chart, number: int) -> None:
+        if number == 1:
+            chart.send(message("protocol_error", "the token secret-of-a-user has expired"))
+        else:
+            chart.send(chart.resolved(), message("series_error", chart.session, chart.series, "secret-of-a-user"))
+
+    (answer,), _, _ = fetch(tell, token="secret-of-a-user")
+    assert [one.code for one in answer.attempts] == ["PROTOCOL", "SERIES_ERROR"]
+    assert "the token *** has expired" in str(answer.attempts[0].detail)
+    assert "secret-of-a-user" not in repr(answer)
+
+
 @pytest.mark.parametrize(("status", "code"), [(451, "GEO_BLOCKED"), (418, "BANNED")])
 def test_a_refused_handshake_opens_the_breaker_for_all(status: int, code: str) -> None:
     answers, venue, _ = fetch(lambda chart, number: None, "A:X", "A:Y", refuse=[(status, {})] * 2)
