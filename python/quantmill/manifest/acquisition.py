@@ -256,8 +256,14 @@ def _addresses_of(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _require_address(name: str, address: str) -> None:
     schemes = ("ws", "wss") if name in _SOCKETS else ("http", "https")
-    parts = urlsplit(address)
-    if parts.scheme not in schemes or not parts.hostname or parts.username or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(address)
+        # asking for the port is what finds one that is no number
+        is_whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        is_whole = is_whole and not ("@" in parts.netloc or parts.query or parts.fragment)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
         # a password would be repeated by the message, so the address is not
         raise BadValue(
             f"the address of '{name}' is no base address: {' or '.join(schemes)}, a host and no secret were needed",
