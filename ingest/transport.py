@@ -92,8 +92,8 @@ class RetryRules:
 
     The pause before attempt k + 2 is uniform between 0 and min(`cap_seconds`, `base_seconds` * 2^k) (full jitter), and
     at least what `Retry-After` asks. For 429s `rate_limit_waits` replaces the jitter, and its length bounds their
-    repeats. A service that asks for more than `longest_wait_seconds` is not waited for. `breaker_failures` requests in a row
-    whose attempts are used up open the breaker.
+    repeats. A service that asks for more than `longest_wait_seconds` is not waited for. `breaker_failures` requests in
+    a row whose attempts are used up open the breaker.
     """
 
     attempts: int = 5

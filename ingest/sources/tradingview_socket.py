@@ -420,8 +420,8 @@ class _Worker:
     def open(self, name: str) -> Attempt | None:
         """Open a socket and a chart session on it; return the failed attempt, None where it worked.
 
-        A handshake answered with 429 is tried again after 2, 4, 6 and 8 s, or what the service asks if that is more; one
-        that asks for longer than `longest_wait_seconds` is not waited for.
+        A handshake answered with 429 is tried again after 2, 4, 6 and 8 s, or what the service asks if that is more;
+        one that asks for longer than `longest_wait_seconds` is not waited for.
         """
         from websockets.exceptions import InvalidStatus, WebSocketException
         from websockets.sync.client import connect

@@ -202,11 +202,14 @@ excluded as (
 
 ),
 
+-- turnover in contracts, or in another currency than the dollar, compares with none
 measured as (
 
     select
         *,
-        max(scanned_turnover) over (partition by load_id, scanner_id, economic_id) as base_turnover
+        max(case when is_comparable then scanned_turnover end) over (
+            partition by load_id, scanner_id, economic_id
+        ) as base_turnover
     from excluded
 
 ),

@@ -142,6 +142,29 @@ def test_the_base_universe_keeps_the_most_traded() -> None:
     }  # fmt: skip
 
 
+def test_bases_are_compared_by_turnover_in_dollars_alone() -> None:
+    def row(symbol: str, base: str, quote: str, traded: float) -> dict[str, Any]:
+        return coin(symbol, base, quote, Value__Traded=traded * 1e6, Recommend__All=0.1)
+
+    contracts = judged(
+        scanner(venue_class="perp", top_bases=1, exclusions={"quotes": ("USDT",)}),
+        row("BINANCE:AAUSDT.P", "AA", "USDT", 10),
+        row("BINANCE:BBUSDT.P", "BB", "USDT", 5),
+        # counted in contracts
+        row("BINANCE:BBUSD.P", "BB", "USD", 900),
+    )
+    assert outcomes(contracts, "drop_reason") == {
+        "AAUSDT.P": None, "BBUSDT.P": "TOP_BASES", "BBUSD.P": "TOP_BASES",
+    }  # fmt: skip
+    pairs = judged(
+        scanner(top_bases=1, exclusions={"quotes": ("USDT",)}),
+        row("BINANCE:AAUSDT", "AA", "USDT", 10),
+        row("BINANCE:BBUSDT", "BB", "USDT", 5),
+        row("BINANCE:BBIDR", "BB", "IDR", 80_000),
+    )
+    assert kept(pairs) == ["AAUSDT"]
+
+
 def test_twenty_six_quote_variants_are_fifteen_candidates_and_nothing_else_is_dropped() -> None:
     assert len(quote_variants()) == 26
     pipeline = judged(scanner(), *quote_variants())
