@@ -571,13 +571,15 @@ def _insert_loads(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load], o
                 _naive(utc_moment(load.started_at)),
                 _naive(utc_moment(load.finished_at)),
                 outcome.error,
+                load.context.get("config_hash"),
+                canonical_json(load.counters) if load.counters else None,
             )
             for load, outcome in zip(wave, outcomes, strict=True)
         ),
         strict=True,
     )]  # fmt: skip
     text, number, moment = "unnest(?::varchar[])", "unnest(?::bigint[])", "unnest(?::timestamp[])"
-    types = [*[text] * 6, *[number] * 5, *[moment] * 2, text]
+    types = [*[text] * 6, *[number] * 5, *[moment] * 2, *[text] * 3]
     connection.execute(f"insert into raw.loads select {', '.join(types)}", columns)
 
 

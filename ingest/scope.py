@@ -107,16 +107,10 @@ def passing_symbols(
     )
     found = connection.execute(
         """
-        with requests as (
-            select distinct rows.config_hash, loads.request_hash
-            from raw.scan_rows as rows semi join temp.asked_scanners as asked using (config_hash)
-            join raw.loads as loads on loads.load_id = rows.load_id
-        ),
-        -- an answer without rows names no scanner; equal requests are of one scanner
-        scans as (
-            select requests.config_hash, loads.load_id, loads.finished_at_utc as scanned_at,
+        with scans as (
+            select loads.config_hash, loads.load_id, loads.finished_at_utc as scanned_at,
                 loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY') as is_complete
-            from raw.loads as loads join requests on requests.request_hash = loads.request_hash
+            from raw.loads as loads semi join temp.asked_scanners as asked using (config_hash)
             where loads.kind = 'scan' and loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY', 'PARTIAL')
         ),
         wanted as (

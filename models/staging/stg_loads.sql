@@ -24,6 +24,10 @@ final as (
         rows_quarantined,
         error,
 
+        -- what only some kinds have: the scanner that asked, facts of the transport
+        config_hash,
+        counters,
+
         -- times
         started_at_utc,
         finished_at_utc

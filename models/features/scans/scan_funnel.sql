@@ -39,6 +39,7 @@ listed as (
         scans.scanner_id,
         scans.scanned_at_utc,
         scans.status,
+        scans.universe_count,
         coalesce(sum(stages.dropped_count), 0) as fetched_count
     from scans
     left join stages on scans.load_id = stages.load_id and scans.scanner_id = stages.scanner_id
@@ -77,6 +78,7 @@ final as (
         -- the scan
         listed.scanned_at_utc,
         listed.status,
+        cast(listed.universe_count as integer) as universe_count,
 
         -- the stage
         cast(row_number() over by_stage as integer) as stage_number,

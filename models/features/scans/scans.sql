@@ -20,18 +20,6 @@ loads as (
 
 ),
 
--- an answer without rows names no scanner; equal requests are of one scanner
-asked as (
-
-    select distinct
-        loads.request_hash,
-        answered.scanner_id,
-        answered.config_hash
-    from loads
-    inner join answered on loads.load_id = answered.load_id
-
-),
-
 final as (
 
     select
@@ -44,6 +32,7 @@ final as (
         coalesce(loads.status, 'UNKNOWN') as status,
         coalesce(loads.status in ('OK', 'UP_TO_DATE'), false) as is_complete,
         answered.row_count,
+        cast(loads.counters ->> 'total_count' as bigint) as universe_count,
 
         -- times
         answered.scanned_at_utc
@@ -52,14 +41,16 @@ final as (
     union all
     select
         loads.load_id,
-        asked.scanner_id,
-        asked.config_hash,
+        configs.scanner_id,
+        configs.config_hash,
         loads.status,
         loads.status = 'OK_EMPTY' as is_complete,
         0 as row_count,
+        cast(loads.counters ->> 'total_count' as bigint) as universe_count,
         loads.finished_at_utc as scanned_at_utc
     from loads
-    inner join asked on loads.request_hash = asked.request_hash
+    -- who failed or found nobody names no scanner in any row
+    inner join {{ ref('stg_scanner_configs') }} as configs on loads.config_hash = configs.config_hash
     where
         loads.load_id not in (
             select answered.load_id
@@ -76,6 +67,7 @@ final as (
         'LISTED' as status,
         true as is_complete,
         0 as row_count,
+        cast(null as bigint) as universe_count,
         first_seen_utc as scanned_at_utc
     from {{ ref('stg_scanner_configs') }}
     where len(listed_symbols) > 0

@@ -60,8 +60,9 @@ def scan(
     at: datetime = NOW,
     load_id: str = "",
     status: str = "OK",
+    total: int | None = None,
 ) -> str:
-    """Land one scan of a scanner and return its load id; each row has its symbol under `s`."""
+    """Land one scan of a scanner and return its load id; each row has its symbol under `s`, `total` counts them all."""
     rows = list(rows)
     load_id = load_id or f"{at:%Y%m%dT%H%M%S}-{of.config_hash[:8]}"
     known = {name for (name,) in pipeline.ask("select config_hash from raw.scanner_configs")}
@@ -84,6 +85,7 @@ def scan(
                 "load_id": load_id, "kind": "scan", "source": "tradingview", "status": status,
                 "request_hash": of.config_hash, "rows_received": len(rows), "rows_new": len(rows), "rows_identical": 0,
                 "rows_superseding": 0, "rows_quarantined": 0, "started_at_utc": at, "finished_at_utc": at,
+                "config_hash": of.config_hash, "counters": None if total is None else {"total_count": total},
             }
         ],
     )  # fmt: skip

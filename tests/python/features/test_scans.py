@@ -309,14 +309,36 @@ def test_a_list_stands_without_an_answer_and_a_symbol_that_nobody_describes_says
     pipeline.build("scan_candidates")
     found = pipeline.ask("select load_id[:5], symbol, is_kept, metadata_status from scan_candidates order by symbol")
     assert {row[1] for row in found} == set(of.symbols)
-    assert all(load == "list-" and is_kept for load, _, is_kept, _ in found)
+    assert {symbol for load, symbol, is_kept, _ in found if load == "list-" and is_kept} == set(of.symbols)
     assert {symbol: status for _, symbol, _, status in found}["AMEX:SPY"] == "OK"
     assert {symbol: status for _, symbol, _, status in found}["NASDAQ:QQQ"] == "MISSING"
+    # the scan that failed is told beside the list, and keeps nobody
+    assert pipeline.ask("select distinct drop_reason from scan_candidates where not is_kept") == [("SCAN_FAILED",)]
 
 
 def test_a_scan_that_is_not_whole_publishes_nobody() -> None:
     pipeline = judged(scanner(), coin("BINANCE:AAUSDT", "AA", "USDT", **FULL), status="PARTIAL")
     assert outcomes(pipeline, "drop_stage, drop_reason, layer") == {"AAUSDT": ("scan", "SCAN_PARTIAL", 1)}
+
+
+def test_a_scanner_that_never_found_anybody_has_a_funnel_and_one_that_failed_too() -> None:
+    pipeline = Pipeline()
+    of = scanner()
+    scan(pipeline, of, [], status="OK_EMPTY", total=0)
+    scan(pipeline, of, [], at=NOW + timedelta(days=1), status="FAILED")
+    pipeline.build("scan_funnel")
+    assert pipeline.ask("select scanner_id, stage, status, universe_count, fetched_count from scan_funnel") == [
+        ("test", "fetched", "OK_EMPTY", 0, 0),
+        ("test", "fetched", "FAILED", None, 0),
+    ]
+
+
+def test_a_funnel_begins_with_what_the_service_counts() -> None:
+    pipeline = judged(scanner(), coin("BINANCE:AAUSDT", "AA", "USDT", **FULL), total=812)
+    assert pipeline.ask("select stage, universe_count, fetched_count from scan_funnel") == [
+        ("fetched", 812, 1),
+        ("selected", 812, 1),
+    ]
 
 
 def test_an_empty_answer_is_a_scan_of_the_scanner_that_asks_so() -> None:

@@ -82,6 +82,10 @@ def test_the_cycle_runs_from_empty_and_a_second_one_adds_nothing(venue: Venue, r
     assert warehouse.rows("select * from ops.snapshots order by all") == snapshots
     assert venue.requests(source="binance", path="/api/v3/klines") == []
     assert "saved (100%" in out
+    # who asked and what the transport counted stand beside every load
+    counted = "select count(*) from raw.loads where kind = 'scan' and config_hash in (select config_hash from "
+    counted += "raw.scanner_configs) and (counters ->> 'total_count')::bigint >= rows_received"
+    assert warehouse.rows(counted) == warehouse.rows("select count(*) from raw.loads where kind = 'scan'")
     before = warehouse.raw_tables()
     rebuild(warehouse.home, say=warehouse.said.append)
     assert warehouse.raw_tables() == before

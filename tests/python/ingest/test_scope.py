@@ -27,8 +27,9 @@ def test_the_newest_complete_scan_says_who_is_in_scope_and_earlier_ones_who_is_f
         connection.execute(
             "insert into raw.loads by name select ? as load_id, 'scan' as kind, 'tradingview' as source, ? as status,"
             " 'r' as request_hash, 1 as rows_received, 1 as rows_new, 0 as rows_identical, 0 as rows_superseding,"
-            " 0 as rows_quarantined, ?::timestamp as started_at_utc, ?::timestamp as finished_at_utc",
-            [str(number), status, at, at],
+            " 0 as rows_quarantined, ?::timestamp as started_at_utc, ?::timestamp as finished_at_utc,"
+            " ? as config_hash",
+            [str(number), status, at, at, scanner.config_hash],
         )
         connection.execute(
             "insert into raw.scan_rows values (?, 1, ?, ?, ?, ?, ?)",
