@@ -70,12 +70,8 @@ TABLES: tuple[Table, ...] = (
             Column("started_at_utc", "TIMESTAMP NOT NULL", "start of the attempt, UTC"),
             Column("finished_at_utc", "TIMESTAMP NOT NULL", "when the payload was safe in the landing, UTC"),
             Column("error", "VARCHAR", "why the load is not clean; NULL when it is"),
-            Column(
-                "config_hash", "VARCHAR", "resolved scanner that asked, see raw.scanner_configs; NULL for other kinds"
-            ),
-            Column(
-                "counters", "VARCHAR", "facts of the transport, JSON: total_count, ws_foreign_packets; NULL for none"
-            ),
+            Column("config_hash", "VARCHAR", "scanner that asked, see raw.scanner_configs; NULL for other kinds"),
+            Column("counters", "VARCHAR", "facts of the transport as JSON, such as total_count; NULL for none"),
         ),
         ("load_id",),
     ),
