@@ -576,18 +576,16 @@ class _Worker:
             if now >= deadline:
                 talk.ended, talk.code, talk.detail = "timeout", "TIMEOUT", f"not over after {rules.total_seconds:g} s"
                 return
-            # Packets of others may come without a pause: they keep nobody waiting.
-            if talk.times and now - newest >= rules.idle_seconds:
-                self._idle(talk, is_deeper, f"no new bar for {rules.idle_seconds:g} s")
-                return
             limit = min(rules.read_seconds, deadline - now)
             if talk.times:
                 limit = min(limit, max(newest + rules.idle_seconds - now, 0.0))
             try:
                 text = _text(self.socket.recv(timeout=limit))
             except TimeoutError:
-                now = timer()
-                if now >= deadline or (talk.times and now - newest >= rules.idle_seconds):
+                if talk.times and timer() - newest >= rules.idle_seconds:
+                    self._idle(talk, is_deeper, f"no new bar for {rules.idle_seconds:g} s")
+                    return
+                if timer() >= deadline:
                     continue
                 raise
             for payload in map(self.source.without_secret, parse_frames(text)):

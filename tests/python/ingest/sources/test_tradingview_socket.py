@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -430,20 +429,6 @@ def test_foreign_packets_do_not_make_a_request_idle() -> None:
 
     (answer,), _, _ = fetch(tell)
     assert (answer.state, len(rows(answer))) == ("complete", 5)
-
-
-def test_a_stream_of_foreign_packets_keeps_no_request_open() -> None:
-    def tell(chart: Chart, number: int) -> None:
-        chart.send(chart.resolved(), chart.update(bars_of(4)))
-        for _ in range(60):
-            chart.send(chart.update(bars_of(9, level=7.0), session="cs_somebodyelse"))
-            time.sleep(0.01)
-
-    began = time.monotonic()
-    (answer,), _, _ = fetch(tell)
-    assert (answer.state, answer.code) == ("partial", "IDLE")
-    assert rows(answer) == values(bars_of(4))
-    assert 0 < answer.counters["ws_foreign_packets"] < 60 and time.monotonic() - began < QUICK.total_seconds
 
 
 def test_silence_is_asked_twice_and_then_counts_as_empty() -> None:
