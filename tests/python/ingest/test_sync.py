@@ -68,6 +68,34 @@ class Market:
         )
 
 
+FUNDS = Rules(bar_sources=("tradingview",), lookback_sessions=30, has_total_return=True)
+
+
+@dataclass
+class Funds(Market):
+    """A market of funds that are open on weekdays, with total returns beside their prices; each ex-date takes 1 %."""
+
+    ex_dates: tuple[date, ...] = ()
+    broken: str | None = None
+
+    def _answer(self, source: str, request: BarRequest) -> Answer:
+        stated = {"received_at": self.as_of, "source": source, "count": request.count, "adjustment": request.adjustment}
+        if request.adjustment == self.broken:
+            return klines(request.symbol, [], state="failed", code="TIMEOUT", error="no answer", **stated)
+        newest = self.as_of.replace(hour=14, minute=30) - DAY
+        days = [day for day in (newest - DAY * n for n in range(2 * request.count)) if day.weekday() < 5]
+        days = days[: request.count][::-1]
+        rows = []
+        for day in days:
+            paid = sum(day.date() < one <= self.as_of.date() for one in self.ex_dates)
+            close = 100 * 1.0003 ** (day.date() - date(2018, 1, 1)).days
+            if request.adjustment == "total_return":
+                close *= 0.99**paid
+            volume = str(day.toordinal() % 1000 + (0.5 if request.adjustment == "splits" else 0.0))
+            rows.append([int(day.timestamp() * 1000), *[str(round(close, 4))] * 4, volume, 0, "0"])
+        return klines(request.symbol, rows, **stated)
+
+
 @pytest.fixture
 def make(warehouse: Any) -> Iterator[Callable[..., Synchroniser]]:
     """Give a maker of synchronisers over one session of the warehouse."""
@@ -85,7 +113,9 @@ def make(warehouse: Any) -> Iterator[Callable[..., Synchroniser]]:
             session.clock = lambda: as_of
             return Synchroniser(
                 session, market, rules, as_of=as_of, tell=silent, timer=lambda: 0.0,
-                can_have=lambda source, symbol, interval, adjustment: adjustment != "total_return",
+                can_have=lambda source, symbol, interval, adjustment: (
+                    adjustment != "total_return" or isinstance(market, Funds)
+                ),
             )  # fmt: skip
 
         yield maker
@@ -206,6 +236,8 @@ def test_a_gap_is_filled_newest_first_from_a_source_that_has_ranges(make: Any) -
     synchronise(one, [symbol])
     (before,) = one.health([symbol])
     assert (before["verdict"], before["missing_count"]) == ("DEGRADED", 3)
+    one.settle([symbol])
+    assert one.health([symbol])[0]["reasons"] == before["reasons"] == "MISSING_RUN:2,MISSING:3"
     assert before["gaps"] == [date(2024, 3, 22), date(2024, 3, 21), date(2024, 2, 26)]
     items = one._gap_items(before, ["binance"])
     assert [(item.until.date(), item.count) for item in items if item.source == "binance"] == [
@@ -255,3 +287,57 @@ def test_a_daily_bar_that_closed_at_midnight_is_fresh_for_24_hours(make: Any, mo
     day, hour, minute = moment
     later = make(market, as_of=datetime(2024, 3, day, hour, minute, tzinfo=UTC))
     assert later.health([symbol])[0]["verdict"] == verdict
+
+
+def test_a_total_return_makes_nobody_up_to_date_whose_prices_did_not_come(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(broken="splits")
+    one = make(market, FUNDS)
+    assert synchronise(one, [symbol]).statuses == {"FAILED": 1, "OK": 1}
+    assert state(one, symbol)["status"] == "MISSING"
+    assert one.health([symbol])[0]["verdict"] == "MISSING"
+    market.broken = None
+    later = make(market, FUNDS, AS_OF + DAY)
+    assert [(item.adjustment, item.count) for item in later.plan([symbol]).items] == [
+        ("splits", 330),
+        ("total_return", 330),
+    ]
+    synchronise(later, [symbol])
+    assert (later.health([symbol])[0]["verdict"], state(later, symbol)["status"]) == ("OK", "STABLE")
+
+
+def test_prices_without_their_total_return_are_degraded_where_the_profile_needs_it(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(broken="total_return")
+    one = make(market, FUNDS)
+    synchronise(one, [symbol])
+    (row,) = one.health([symbol])
+    assert (row["verdict"], row["reasons"]) == ("DEGRADED", "TOTAL_RETURN_MISSING:316")
+    assert state(one, symbol)["status"] == "DEGRADED"
+    market.broken = None
+    assert one.repair([symbol], is_explicit=False)[0]["verdict"] == "OK"
+    plain = make(market, Rules(bar_sources=("tradingview",), lookback_sessions=30))
+    assert plain.health([symbol])[0]["verdict"] == "OK"
+
+
+def test_a_dividend_brings_the_whole_total_return_anew_and_it_goes_on(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(ex_dates=(date(2024, 3, 28), date(2024, 4, 1)))
+    synchronise(make(market, FUNDS), [symbol])
+    for days in (1, 5, 6):
+        one = make(market, FUNDS, AS_OF + DAY * days)
+        synchronise(one, [symbol])
+        assert [row["verdict"] for row in one.repair([symbol], is_explicit=False)] == ["OK"]
+    reached = one.session.connection.execute(
+        "select adjustment, max(opened_at_utc)::date from raw.bars group by all order by all"
+    ).fetchall()
+    assert reached == [("splits", date(2024, 4, 2)), ("total_return", date(2024, 4, 2))]
+    # the price did not fall on the two ex-dates: each adds its 1 %, and no joint of two answers adds anything
+    moves = one.session.connection.execute("""
+        select round(close / lag(close) over (order by opened_at_utc) - 1, 3) from (
+            select distinct on (opened_at_utc) * from raw.bars where adjustment = 'total_return'
+            order by opened_at_utc, load_id desc
+        ) order by opened_at_utc
+    """).fetchall()
+    assert [move for (move,) in moves[1:] if abs(move) > 0.002] == [0.01, 0.011]
+    assert one.plan([symbol]).skipped == {"UP_TO_DATE": 1}
