@@ -43,8 +43,8 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         codes as (
             select load_id, symbol, string_agg(distinct code, ', ' order by code) as found,
                 bool_or(code in ({contamination}, 'IMPOSSIBLE')) as is_toxic,
-                bool_or(code in ('SUSPECT_DROP', 'OVERLAP_MISMATCH')
-                    or (code = 'CORPORATE_ACTION' and severity = 'reject')) as is_suspect
+                bool_or(code = 'SUSPECT_DROP'
+                    or (code in ('OVERLAP_MISMATCH', 'CORPORATE_ACTION') and severity = 'reject')) as is_suspect
             from temp.offences
             where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT')
             group by all
@@ -119,6 +119,15 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         """,
         {"zone": zone, "loads": list(statuses), "statuses": list(statuses.values())},
     )
+
+
+def note_stored_twins(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note as TOXIC whose stored bars came again under another name: whose they are, nobody knows."""
+    connection.execute("""
+        update ops.symbol_registry as known set status = 'TOXIC', reason = 'DUPLICATE_ROW'
+        where known.status != 'DELISTED' and known.symbol in (
+            select symbol from temp.offences where code = 'DUPLICATE_ROW' and series_id is null)
+    """)
 
 
 def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], outcomes: Sequence[Outcome]) -> None:
@@ -376,8 +385,9 @@ def describe_health(
                 case when longest_stall >= 3 then 'STALL:' || longest_stall end,
                 case when adjusted_missing_count > 0 then 'TOTAL_RETURN_MISSING:' || adjusted_missing_count end,
                 -- what the registry took over from here is said once
-                case when verdict = 'DEGRADED' and registry_status = 'DEGRADED' then nullif(array_to_string(list_filter(
-                    string_split(registry_reason, ','), part -> not regexp_matches(part, '^[A-Z_]+:\\d+$')), ','), '') end
+                case when verdict = 'DEGRADED' and registry_status = 'DEGRADED' then nullif(array_to_string(
+                    list_filter(string_split(registry_reason, ','), part -> not regexp_matches(part, '^[A-Z_]+:\\d+$')),
+                    ','), '') end
             ], reason -> reason is not null), ',') as reasons,
             last_session, expected_session, expected_count, missing_count, adjusted_missing_count, sessions_behind,
             longest_stall,

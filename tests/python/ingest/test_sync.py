@@ -32,6 +32,7 @@ class Market:
     holes: dict[tuple[str, str], set[datetime]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     spiked: set[tuple[str, str]] = field(default_factory=set)
+    levels: dict[tuple[str, str], float] = field(default_factory=dict)
     asked: list[tuple[str, BarRequest, bool]] = field(default_factory=list)
     as_of: datetime = AS_OF
 
@@ -53,6 +54,7 @@ class Market:
         days = [first.replace(hour=0, minute=0) + DAY * n for n in range((end - first).days + 1)]
         start = 50 + zlib.crc32(symbol.encode()) % 9973 / 100
         values = [start * 1.0003 ** (day - datetime(2018, 1, 1, tzinfo=UTC)).days for day in days]
+        values = [value * self.levels.get(key, 1.0) for value in values]
         rows = closes(values, last=days[-1], volume=start)
         for row, day in zip(rows, days, strict=True):
             row[5] = str(start + day.toordinal() % 1000)
@@ -214,6 +216,24 @@ def test_nine_stale_symbols_of_fifty_six_are_healed_in_several_passes(make: Any)
     ]
     assert {asked.symbol for source, asked, _ in market.asked if source == "tradingview"} == set(stale[:3])
     assert {asked.count for source, asked, slow in market.asked if slow} == {2000}
+
+
+@pytest.mark.parametrize(("level", "verdict"), [(1.00009, "OK"), (1.00011, "STALE"), (1 / 60, "STALE")])
+def test_another_source_is_taken_only_where_it_agrees_with_what_is_stored(
+    make: Any, level: float, verdict: str
+) -> None:
+    symbol = "BINANCE:ETHUSDT"
+    market = Market(last={("binance", symbol): LAST - 11 * DAY}, levels={("tradingview", symbol): level})
+    one = make(market)
+    synchronise(one, [symbol])
+    assert one.repair([symbol], is_explicit=False)[0]["verdict"] == verdict
+    sources = one.session.connection.execute("select distinct source from raw.bars order by 1").fetchall()
+    findings = one.session.connection.execute("select distinct code, detail from raw.findings").fetchall()
+    if verdict == "OK":
+        assert (sources, findings) == ([("binance",), ("tradingview",)], [])
+    else:
+        assert sources == [("binance",)]
+        assert findings == [("OVERLAP_MISMATCH", "0 of the last 50 closes agree with those of binance")]
 
 
 def test_zero_new_bars_stay_a_failure_through_all_passes_and_at_most_two_cycles(make: Any) -> None:
