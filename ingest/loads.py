@@ -702,6 +702,7 @@ def _prepare_file(
     _fill_batch(connection, [load])
     fill_prefixes(connection)
     judging.fill_facts(connection, list(load.symbols))
+    bars.judge_grid(connection)
     return lambda: [_insert_file(connection, load)]
 
 
@@ -872,6 +873,7 @@ def _prepare_bars(
     judging.fill_facts(connection, symbols)
     judging.fill_needed_sessions(connection)
     bars.stage_answers(connection, table if table is not None else rows.no_bars())
+    bars.judge_grid(connection)
     return lambda: _insert_answers(connection, wave, repeated, faults)
 
 

@@ -29,8 +29,9 @@ def _naive(moment: datetime) -> datetime:
 def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str], *, zone: str | None = None) -> None:
     """Note how the loads of `temp.fated` went for each symbol that they name; `statuses` are those of the loads.
 
-    A session is the date of a bar as `session_date` has it; `zone` is that of a file's dates. Prices say where a symbol
-    stands: a source's total-return series beside them can make it DEGRADED or TOXIC, never up to date.
+    A session is the date of a bar as `session_date` has it; `zone` is that of a file's dates. Daily prices say where a
+    symbol stands: bars of another length, or a source's total-return series beside them, can make it DEGRADED or TOXIC,
+    never up to date.
     """
     contamination = ", ".join(f"'{code}'" for code in CONTAMINATION)
     session = session_date_sql("last_opened", "facts.asset_class", "coalesce($zone, facts.timezone, 'UTC')")
@@ -64,7 +65,7 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 known.status as old_status, known.reason as old_reason, known.consecutive_failures as old_failures,
                 known.last_success_load_id as old_success, known.last_success_utc as old_success_utc,
                 known.genesis_utc, known.gap_count, known.health_hash,
-                batch.adjustment = 'total_return' and not batch.is_file as is_beside,
+                (batch.adjustment = 'total_return' and not batch.is_file) or batch.interval != '1d' as is_beside,
                 case when is_beside then known.last_final_session else greatest(known.last_final_session, {session}) end
                     as last_final,
                 case when is_beside then known.last_final_utc else greatest(known.last_final_utc, last_opened) end
@@ -379,6 +380,7 @@ def describe_health(
         )
         select symbol, verdict, array_to_string(list_filter([
                 case when verdict = 'TOXIC' then registry_reason end,
+                case when calendar_id is null then 'UNKNOWN_EXCHANGE' end,
                 case when sessions_behind > 0 then 'SESSIONS_BEHIND:' || sessions_behind end,
                 case when longest_run >= 2 then 'MISSING_RUN:' || longest_run end,
                 case when missing_count > 0 then 'MISSING:' || missing_count end,

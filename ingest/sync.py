@@ -154,7 +154,10 @@ class Synchroniser:
             is_behind = last is None or (expected[symbol] is not None and last < expected[symbol])
             is_tried = (state.get("last_success_utc") or datetime.min) > fresh and not is_behind
             reason = None
-            if status == "DELISTED":
+            if self._calendars.get(symbol) is None:
+                # Its bars would belong to no session.
+                reason = "UNKNOWN_EXCHANGE"
+            elif status == "DELISTED":
                 reason = "DELISTED"
             elif not is_forced:
                 if status == "TOXIC":
@@ -389,6 +392,9 @@ class Synchroniser:
         expected = self.expected(symbols)
         for row in failing:
             symbol = row["symbol"]
+            if self._calendars.get(symbol) is None:
+                plan.skipped["UNKNOWN_EXCHANGE"] += 1
+                continue
             sources = [s for s in sources_of(symbol, self.rules, self.can_have) if s not in ARCHIVES]
             if not sources:
                 plan.skipped["NO_SOURCE"] += 1

@@ -80,3 +80,15 @@ def test_information_is_no_verdict(code: str, severity: str) -> None:
     pipeline = market(ada_until=datetime(2025, 2, 27))
     find(pipeline, code, severity)
     assert verdicts(pipeline)[0][0] == "STALE"
+
+
+def test_a_close_that_stands_still_degrades_a_coin_and_not_a_dollar() -> None:
+    pipeline = Pipeline()
+    for base, close in (("USDC", 1.0), ("ADA", 0.5)):
+        describe(pipeline, f"BINANCE:{base}USDT", type="spot", base_currency=base, currency="USDT")
+        bars(pipeline, f"BINANCE:{base}USDT", until=LAST, close=close)
+    pipeline.build("symbol_health")
+    assert pipeline.ask("select symbol, verdict, reasons from symbol_health where as_of_date = ? order by 1", LAST) == [
+        ("BINANCE:ADAUSDT", "DEGRADED", "STALL:39"),
+        ("BINANCE:USDCUSDT", "OK", "STALL:39"),
+    ]

@@ -236,6 +236,14 @@ def test_another_source_is_taken_only_where_it_agrees_with_what_is_stored(
         assert findings == [("OVERLAP_MISMATCH", "0 of the last 50 closes agree with those of binance")]
 
 
+def test_a_symbol_of_an_exchange_that_nobody_knows_is_not_asked_for_and_says_why(make: Any) -> None:
+    one = make(Market())
+    plan = one.plan(["FOO:BAR"])
+    assert (plan.items, plan.skipped) == ([], {"UNKNOWN_EXCHANGE": 1})
+    (row,) = one.repair(["FOO:BAR"], is_explicit=True)
+    assert (row["verdict"], row["reasons"]) == ("MISSING", "UNKNOWN_EXCHANGE")
+
+
 def test_zero_new_bars_stay_a_failure_through_all_passes_and_at_most_two_cycles(make: Any) -> None:
     stuck = "BINANCE:ETHUSDT"
     market = Market(last={(source, stuck): LAST - 11 * DAY for source in ("binance", "tradingview")})
