@@ -349,6 +349,12 @@ def describe_health(
             from reach join temp.facts as facts using (symbol)
             join complete on complete.calendar_id = facts.calendar_id
         ),
+        -- calendars whose last complete session has come, for somebody
+        arrived as (
+            select distinct facts.calendar_id
+            from reach join temp.facts as facts using (symbol) join complete using (calendar_id)
+            where reach.last_session >= complete.expected_session
+        ),
         judged as (
             select facts.symbol, known.status as registry_status, known.reason as registry_reason,
                 reach.last_session, coalesce(behind.expected_session, complete.expected_session) as expected_session,
@@ -366,6 +372,7 @@ def describe_health(
                         then 'STALE'
                     when (facts.calendar_id = '24/7' and missing_count > 0) or longest_run >= 2
                         or missing_count > 0.02 * expected_count or longest_stall > 3
+                        or (sessions_behind = 1 and arrived.calendar_id is not null)
                         or is_last_unadjusted or adjusted_missing_count > 0.02 * expected_count
                         or coalesce(known.status = 'DEGRADED'
                             and known.reason similar to '.*(SUSPECT|OVERLAP|ACTION).*', false)
@@ -376,6 +383,7 @@ def describe_health(
             left join summed using (symbol)
             left join behind using (symbol)
             left join complete on complete.calendar_id = facts.calendar_id
+            left join arrived on arrived.calendar_id = facts.calendar_id
             left join ops.symbol_registry as known on known.symbol = facts.symbol
         )
         select symbol, verdict, array_to_string(list_filter([

@@ -84,7 +84,7 @@ class Funds(Market):
         stated = {"received_at": self.as_of, "source": source, "count": request.count, "adjustment": request.adjustment}
         if request.adjustment == self.broken:
             return klines(request.symbol, [], state="failed", code="TIMEOUT", error="no answer", **stated)
-        newest = self.as_of.replace(hour=14, minute=30) - DAY
+        newest = self.last.get((source, request.symbol), self.as_of.replace(hour=14, minute=30) - DAY)
         days = [day for day in (newest - DAY * n for n in range(2 * request.count)) if day.weekday() < 5]
         days = days[: request.count][::-1]
         rows = []
@@ -93,7 +93,7 @@ class Funds(Market):
             close = 100 * 1.0003 ** (day.date() - date(2018, 1, 1)).days
             if request.adjustment == "total_return":
                 close *= 0.99**paid
-            volume = str(day.toordinal() % 1000 + (0.5 if request.adjustment == "splits" else 0.0))
+            volume = str(day.toordinal() % 1000 + zlib.crc32(f"{request.symbol}{request.adjustment}".encode()) % 9973)
             rows.append([int(day.timestamp() * 1000), *[str(round(close, 4))] * 4, volume, 0, "0"])
         return klines(request.symbol, rows, **stated)
 
@@ -346,6 +346,19 @@ def test_prices_without_their_total_return_are_degraded_where_the_profile_needs_
     assert one.repair([symbol], is_explicit=False)[0]["verdict"] == "OK"
     plain = make(market, Rules(bar_sources=("tradingview",), lookback_sessions=30))
     assert plain.health([symbol])[0]["verdict"] == "OK"
+
+
+def test_who_lacks_the_last_session_that_another_has_is_degraded(make: Any) -> None:
+    late, market = "AMEX:TLT", Funds(last={("tradingview", "AMEX:TLT"): LAST.replace(hour=14, minute=30) - DAY})
+    rules = Rules(bar_sources=("tradingview",), lookback_sessions=30)
+    one = make(market, rules)
+    synchronise(one, [late])
+    assert [row["verdict"] for row in one.health([late])] == ["OK"]
+    synchronise(one, [late, "AMEX:IEF"])
+    assert [(row["symbol"], row["verdict"]) for row in one.health([late, "AMEX:IEF"])] == [
+        ("AMEX:IEF", "OK"),
+        (late, "DEGRADED"),
+    ]
 
 
 def test_a_dividend_brings_the_whole_total_return_anew_and_it_goes_on(make: Any) -> None:
