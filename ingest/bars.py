@@ -12,7 +12,8 @@ A row gets at most one code, the first that applies:
 |---|---|
 | BODY_PARSE   | is a line that cannot be split into the columns of the file |
 | BAD_SYMBOL   | names no `EXCHANGE:TICKER` |
-| TS_UNIT      | has a time that is none, in another unit than the file, off the whole minute, or absurd |
+| TS_UNIT      | has a time that is none, in another unit than the file, off the whole minute, or absurd; or one that is
+                 no beginning of a bar of a market that never closes |
 | NOT_FINITE   | lacks a price, or has one that is no finite number |
 | OHLC_INVALID | has a price <= 0, a high below or a low above the others, or a negative volume |
 | FUTURE_BAR   | opens after it was received |
@@ -45,6 +46,8 @@ INTERVALS: dict[str, str] = {
     "1W": "7 days",
     "1M": "1 month",
 }
+# Seconds of one unit of an interval whose bars begin at multiples of their length since the epoch.
+_GRID_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 EARLIEST = datetime(1900, 1, 1)
 # A time further ahead than this is a wrong unit, not a bar from the future.
 LATEST_AHEAD = timedelta(days=3650)
@@ -492,6 +495,28 @@ def stage_answers(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None
     )
     connection.execute("update temp.judged set is_final = false where is_final is null")
     _judge_repeats(connection)
+
+
+def judge_grid(connection: duckdb.DuckDBPyConnection) -> None:
+    """Quarantine bars of `temp.judged` that open between the openings of a market that never closes.
+
+    There a day begins at 00:00 UTC: a bar from 16:00 to 16:00 would be known to its session before it is over. Such a
+    calendar is 24/7 in `temp.facts`; other markets have sessions, and the models say OFF_CALENDAR.
+    """
+    lengths = " ".join(
+        f"when '{name}' then {_GRID_SECONDS[name.lstrip('0123456789')] * int(name[:-1])}"
+        for name in INTERVALS
+        if name.lstrip("0123456789") in _GRID_SECONDS
+    )
+    connection.execute(f"""
+        update temp.judged set fate = 'quarantined', code = 'TS_UNIT', severity = 'error',
+            detail = 'opens at ' || opened_at_utc::varchar || ' UTC, where no ' || batch.interval || ' bar of a market '
+                || 'that never closes begins'
+        from temp.batch as batch, temp.facts as facts
+        where batch.load_id = judged.load_id and facts.symbol = judged.symbol and facts.calendar_id = '24/7'
+            and judged.fate is distinct from 'quarantined'
+            and epoch(judged.opened_at_utc)::bigint % case batch.interval {lengths} else 1 end != 0
+    """)
 
 
 def _notes(connection: duckdb.DuckDBPyConnection, unit: str | None) -> tuple[str, ...]:

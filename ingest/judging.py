@@ -7,8 +7,9 @@ one symbol in one load. Rows that differ from what is stored are looked at, toge
 |---|---|---|
 | TOXIC_RETURN     | a return beyond 500 % | the series is rejected, its symbol TOXIC |
 | CROSS_LEVEL      | such a move, or a SUSPECT_DROP, at the level of another symbol fetched at that time | the same |
-| DUPLICATE_ROW    | bars equal to those of another symbol | both series are rejected |
-| OVERLAP_MISMATCH | fewer than 90 % of the last 50 overlapping bars equal the stored ones | the series is rejected |
+| DUPLICATE_ROW    | bars equal to those of another symbol | both series are rejected, a stored one's symbol is TOXIC |
+| OVERLAP_MISMATCH | fewer than 90 % of the last 50 overlapping bars equal the stored ones; of an alternate source:
+                     agree with those of the others | the series is rejected, unless it is all of a TOXIC symbol's |
 | CORPORATE_ACTION | they all differ by one ratio | accepted if it covers all that is stored, else rejected |
 | IMPOSSIBLE       | a close at or below zero | the row is OHLC_INVALID, its symbol TOXIC |
 | SUSPECT_DROP     | a return below -99 %, or a level six times off the median of 20 | the row waits for corroboration |
@@ -159,6 +160,7 @@ def check(connection: duckdb.DuckDBPyConnection) -> None:
         _find_moves(connection)
         _find_duplicates(connection)
         _find_overlaps(connection)
+        _find_contradictions(connection)
         _quarantine(connection)
 
 
@@ -250,6 +252,14 @@ def _find_moves(connection: duckdb.DuckDBPyConnection) -> None:
     _find_donors(connection)
 
 
+def _agreement(asset_class: str, source: str, other: str) -> str:
+    """Return the SQL of the relative difference up to which final closes of two sources agree."""
+    return f"""case
+        when {asset_class} != 'crypto' then {thresholds.LISTED_SHARE}
+        when {source} in {_VENUE_SOURCES} and {other} in {_VENUE_SOURCES} then {thresholds.SAME_VENUE_SHARE}
+        else {thresholds.CROSS_VENUE_SHARE} end"""
+
+
 def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
     """Find drops and jumps of level; a second source or a recorded resolution releases them."""
     connection.execute(f"""
@@ -267,11 +277,7 @@ def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
     if not _count(connection, "select count(*) from temp.suspects"):
         return
     other_session = session_date_sql("bars.opened_at_utc", "suspects.asset_class", "coalesce(facts.timezone, 'UTC')")
-    tolerance = f"""case
-        when suspects.asset_class != 'crypto' then {thresholds.LISTED_SHARE}
-        when suspects.source in {_VENUE_SOURCES} and other.source in {_VENUE_SOURCES}
-            then {thresholds.SAME_VENUE_SHARE}
-        else {thresholds.CROSS_VENUE_SHARE} end"""
+    tolerance = _agreement("suspects.asset_class", "suspects.source", "other.source")
     # A row that two sources quarantined for the same level is no row of a wrong symbol.
     connection.execute(f"""
         create or replace temp table releases as
@@ -409,16 +415,28 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
             from temp.fated as fated join temp.series as series using (series_id)
             where {is_asked} and {key} in (select print from temp.doubled)
         ),
+        -- what another value has taken the place of, or takes it now, is nobody's history any more
         stored as (
-            select symbol, interval, opened_at_utc, {key} as print from raw.bars
+            select symbol, interval, opened_at_utc, {key} as print from raw.bars as bars
             where volume > 0 and open is not null and {key} in (select print from temp.doubled)
+                and not exists (
+                    select 1 from raw.bars as newer
+                    where newer.symbol = bars.symbol and newer.source = bars.source
+                        and newer.interval = bars.interval and newer.adjustment = bars.adjustment
+                        and newer.opened_at_utc = bars.opened_at_utc
+                        and (newer.received_at_utc, newer.load_id) > (bars.received_at_utc, bars.load_id))
+                and not exists (
+                    select 1 from temp.fated as fated join temp.series as series using (series_id)
+                    where fated.fate = 'superseding' and fated.symbol = bars.symbol and series.source = bars.source
+                        and series.interval = bars.interval and series.adjustment = bars.adjustment
+                        and fated.opened_at_utc = bars.opened_at_utc)
         ),
         beside as (
-            select prints.*, others.symbol as twin from prints
+            select prints.*, false as is_stored, others.symbol as twin from prints
             join prints as others on others.print = prints.print and others.symbol != prints.symbol
                 and others.interval = prints.interval and others.opened_at_utc = prints.opened_at_utc
             union all
-            select prints.*, stored.symbol from prints
+            select prints.*, true as is_stored, stored.symbol from prints
             join stored on stored.print = prints.print and stored.symbol != prints.symbol
                 and stored.interval = prints.interval and stored.opened_at_utc = prints.opened_at_utc
         )
@@ -432,15 +450,21 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
         with pairs as (
             select series_id, twin, bool_or(has_moved)
                 or count(distinct opened_at_utc) >= {thresholds.EQUAL_FLAT_BARS} as is_pair
-            from temp.twins group by all
+            from temp.twins group by series_id, twin
+        ),
+        paired as (
+            select twins.*, series.load_id from temp.twins as twins
+            join pairs on pairs.series_id = twins.series_id and pairs.twin = twins.twin and pairs.is_pair
+            join temp.series as series on series.series_id = twins.series_id
         )
-        select twins.series_id, series.load_id, twins.symbol, twins.row_number, 'DUPLICATE_ROW', 'reject',
-            twins.opened_at_utc, twins.close, null, min(twins.twin),
-            'the bar equals that of ' || min(twins.twin)
-        from temp.twins as twins
-        join pairs on pairs.series_id = twins.series_id and pairs.twin = twins.twin and pairs.is_pair
-        join temp.series as series on series.series_id = twins.series_id
-        group by all
+        select series_id, load_id, symbol, row_number, 'DUPLICATE_ROW', 'reject', opened_at_utc, close, null, min(twin),
+            'the bar equals that of ' || min(twin)
+        from paired group by all
+        union all
+        -- of two that share their bars nobody knows whose they are: what was stored first is no better
+        select null, load_id, twin, null, 'DUPLICATE_ROW', 'warning', opened_at_utc, any_value(close), null,
+            min(symbol), 'the stored bar came again as one of ' || min(symbol)
+        from paired where is_stored group by load_id, twin, opened_at_utc
     """)
 
 
@@ -475,7 +499,9 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
             from temp.overlapping group by series_id
         ),
         failing as (
-            select counted.*, series.load_id, series.symbol, series.first_opened,
+            select counted.*, series.load_id, series.symbol, series.first_opened, exists (
+                    select 1 from ops.symbol_registry as known
+                    where known.symbol = series.symbol and known.status = 'TOXIC') as is_toxic,
                 most / least - 1 <= {thresholds.RATIO_SPREAD} and is_before
                     and abs(least - 1) > {thresholds.OVERLAP_TOLERANCE} as is_action,
                 (select min(bars.opened_at_utc) from raw.bars as bars
@@ -486,13 +512,70 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         )
         select series_id, load_id, symbol, null,
             case when is_action then 'CORPORATE_ACTION' else 'OVERLAP_MISMATCH' end,
-            case when is_action and first_opened <= first_stored then 'warning' else 'reject' end, null, null,
+            case when (is_action or is_toxic) and first_opened <= first_stored then 'warning' else 'reject' end,
+            null, null,
             case when is_action then (least + most) / 2 else equal_count / n end, null,
             case when is_action then 'all values changed by the ratio ' || round((least + most) / 2, 6)
                     || case when first_opened <= first_stored then ': the whole history was taken anew'
                         else ': the whole history has to be fetched again' end
-                else equal_count || ' of the last ' || n || ' overlapping bars equal the stored ones' end
+                else equal_count || ' of the last ' || n || ' overlapping bars equal the stored ones'
+                    || case when is_toxic and first_opened <= first_stored
+                        then ': the whole history of a TOXIC symbol was taken anew' else '' end end
         from failing
+    """)
+
+
+def _find_contradictions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Compare the closes of an alternate source with what the others have of the last sessions that both have.
+
+    Prices are compared with prices of the same adjustment (a coin has none), total returns with total returns. Without
+    a shared session there is nothing to compare with.
+    """
+    if not _count(connection, "select count(*) from temp.batch where is_alternate"):
+        return
+    session = session_date_sql("{}.opened_at_utc", "series.asset_class", "series.timezone")
+    connection.execute(f"""
+        insert into temp.offences
+        with asked as (
+            select series.*, facts.asset_class, coalesce(facts.timezone, 'UTC') as timezone from temp.series as series
+            join temp.batch as batch on batch.load_id = series.load_id and batch.is_alternate
+            left join temp.facts as facts on facts.symbol = series.symbol
+        ),
+        given as (
+            select series.series_id, fated.close, {session.format("fated", "fated", "fated", "fated")} as session_date
+            from asked as series join temp.fated as fated using (series_id)
+            where fated.fate in ('new', 'identical', 'superseding') and not coalesce(fated.is_repeat, false)
+                and fated.is_final
+        ),
+        others as (
+            select series.series_id, bars.source, bars.close,
+                {session.format("bars", "bars", "bars", "bars")} as session_date
+            from asked as series join raw.bars as bars
+                on bars.symbol = series.symbol and bars.interval = series.interval and bars.source != series.source
+                and bars.is_final and bars.opened_at_utc between series.first_opened - interval 1 day
+                    and series.last_opened + interval 1 day
+            where bars.adjustment = series.adjustment or (series.asset_class = 'crypto'
+                and bars.adjustment in ('none', 'splits') and series.adjustment in ('none', 'splits'))
+            qualify row_number() over (
+                partition by series.series_id, session_date order by bars.received_at_utc desc, bars.load_id desc) = 1
+        ),
+        shared as (
+            select given.series_id, others.source, abs(given.close / others.close - 1) <= {
+        _agreement("series.asset_class", "series.source", "others.source")
+    } as is_equal
+            from given join others using (series_id, session_date) join asked as series using (series_id)
+            qualify row_number() over (partition by given.series_id order by given.session_date desc)
+                <= {thresholds.OVERLAP_BARS}
+        ),
+        counted as (
+            select series_id, count(*) as n, count(*) filter (where is_equal) as equal_count, min(source) as by_whom
+            from shared group by series_id
+        )
+        select series_id, series.load_id, series.symbol, null, 'OVERLAP_MISMATCH', 'reject', null, null,
+            equal_count / n, null,
+            equal_count || ' of the last ' || n || ' closes agree with those of ' || by_whom
+        from counted join temp.series as series using (series_id)
+        where equal_count < {thresholds.OVERLAP_SHARE} * n
     """)
 
 

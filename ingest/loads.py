@@ -47,6 +47,8 @@ JOURNALED = ("ops.symbol_registry", "ops.sync_runs", "ops.commands", "ops.featur
 # Loads of one transaction, and bytes of one archive: large enough that a sync and a scan of raw.bars do not count.
 BATCH_LOADS = 1000
 BATCH_BYTES = 64 << 20
+# Passes of a repair that may ask another source than the one whose bars are stored: it has to agree with them.
+ALTERNATE_PASSES = ("alternate", "gaps")
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -673,15 +675,16 @@ def _fill_batch(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
                 _naive(utc_moment(load.finished_at)),
                 _is_file(load),
                 load.context.get("expected_session"),
+                load.context.get("pass") in ALTERNATE_PASSES,
             )
             for load in wave
         ),
         strict=True,
     )]  # fmt: skip
-    types = [*["varchar"] * 6, *["timestamp"] * 2, "boolean", "date"]
+    types = [*["varchar"] * 6, *["timestamp"] * 2, "boolean", "date", "boolean"]
     names = (
         "load_id", "kind", "source", "symbol", "interval", "adjustment", "received_at", "detected_at", "is_file",
-        "expected_session",
+        "expected_session", "is_alternate",
     )  # fmt: skip
     selected = ", ".join(f"unnest(?::{kind}[]) as {name}" for kind, name in zip(types, names, strict=True))
     connection.execute(f"create or replace temp table batch as select {selected}", columns)
@@ -701,6 +704,7 @@ def _prepare_file(
     _fill_batch(connection, [load])
     fill_prefixes(connection)
     judging.fill_facts(connection, list(load.symbols))
+    bars.judge_grid(connection)
     return lambda: [_insert_file(connection, load)]
 
 
@@ -741,6 +745,7 @@ def _insert_file(connection: duckdb.DuckDBPyConnection, load: Load) -> Outcome:
     found = ", ".join(f"{code} {count}" for code, count, _ in codes)
     status = status_of(received=received, errors=errors, changed=new + superseding)
     registry.note_bars(connection, {load.load_id: status}, zone=load.request["timezone"])
+    registry.note_stored_twins(connection)
     return Outcome(
         load_id=load.load_id,
         kind=load.kind,
@@ -870,6 +875,7 @@ def _prepare_bars(
     judging.fill_facts(connection, symbols)
     judging.fill_needed_sessions(connection)
     bars.stage_answers(connection, table if table is not None else rows.no_bars())
+    bars.judge_grid(connection)
     return lambda: _insert_answers(connection, wave, repeated, faults)
 
 
@@ -908,6 +914,7 @@ def _insert_answers(
         )
     fresh = {outcome.load_id: outcome.status for outcome in outcomes if outcome.load_id not in repeated}
     registry.note_bars(connection, fresh)
+    registry.note_stored_twins(connection)
     registry.note_answers(connection, [load for load in wave if load.load_id in fresh], outcomes)
     return outcomes
 

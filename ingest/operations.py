@@ -353,7 +353,7 @@ class Cycle:
         symbols = self.scope()
 
         def work(result: Result) -> None:
-            result.health = registry.describe_health(self.session.connection, symbols, self.as_of)
+            result.health = self.synchroniser().health(symbols)
             self._judge_health(result, is_gate=True)
 
         return self._recorded("audit", work, {"symbols": len(symbols)})

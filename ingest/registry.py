@@ -29,7 +29,9 @@ def _naive(moment: datetime) -> datetime:
 def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str], *, zone: str | None = None) -> None:
     """Note how the loads of `temp.fated` went for each symbol that they name; `statuses` are those of the loads.
 
-    A session is the date of a bar as `session_date` has it; `zone` is that of a file's dates.
+    A session is the date of a bar as `session_date` has it; `zone` is that of a file's dates. Daily prices say where a
+    symbol stands: bars of another length, or a source's total-return series beside them, can make it DEGRADED or TOXIC,
+    never up to date.
     """
     contamination = ", ".join(f"'{code}'" for code in CONTAMINATION)
     session = session_date_sql("last_opened", "facts.asset_class", "coalesce($zone, facts.timezone, 'UTC')")
@@ -42,8 +44,8 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         codes as (
             select load_id, symbol, string_agg(distinct code, ', ' order by code) as found,
                 bool_or(code in ({contamination}, 'IMPOSSIBLE')) as is_toxic,
-                bool_or(code in ('SUSPECT_DROP', 'OVERLAP_MISMATCH')
-                    or (code = 'CORPORATE_ACTION' and severity = 'reject')) as is_suspect
+                bool_or(code = 'SUSPECT_DROP'
+                    or (code in ('OVERLAP_MISMATCH', 'CORPORATE_ACTION') and severity = 'reject')) as is_suspect
             from temp.offences
             where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT')
             group by all
@@ -63,8 +65,11 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 known.status as old_status, known.reason as old_reason, known.consecutive_failures as old_failures,
                 known.last_success_load_id as old_success, known.last_success_utc as old_success_utc,
                 known.genesis_utc, known.gap_count, known.health_hash,
-                greatest(known.last_final_session, {session}) as last_final,
-                greatest(known.last_final_utc, last_opened) as last_final_opened,
+                (batch.adjustment = 'total_return' and not batch.is_file) or batch.interval != '1d' as is_beside,
+                case when is_beside then known.last_final_session else greatest(known.last_final_session, {session}) end
+                    as last_final,
+                case when is_beside then known.last_final_utc else greatest(known.last_final_utc, last_opened) end
+                    as last_final_opened,
                 -- whether the load reaches back to the first bar that is stored, so that it shows the history anew
                 first_opened <= coalesce((select min(bars.opened_at_utc) from raw.bars as bars
                     where known.status = 'TOXIC' and bars.symbol = seen.symbol and bars.source = batch.source
@@ -80,9 +85,11 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         judged as (
             select *, errors = 0 and (is_file or load_status in ('OK', 'UP_TO_DATE')) as is_success, case
                 when is_toxic then 'TOXIC'
-                when old_status = 'DELISTED' and (accepted = 0 or load_status != 'OK') then 'DELISTED'
-                when old_status = 'TOXIC' and not (is_whole and errors = 0 and accepted > 0
-                    and load_status in ('OK', 'UP_TO_DATE')) then 'TOXIC'
+                when old_status = 'DELISTED' and (is_beside or accepted = 0 or load_status != 'OK') then 'DELISTED'
+                when old_status = 'TOXIC' and (is_beside or not (is_whole and errors = 0 and accepted > 0
+                    and load_status in ('OK', 'UP_TO_DATE'))) then 'TOXIC'
+                when is_beside and (is_success or old_status not in ('STABLE', 'DEGRADED'))
+                    then coalesce(old_status, 'REGISTERED')
                 when is_suspect then 'DEGRADED'
                 when is_file and errors = 0 then 'STABLE'
                 when accepted = 0 and last_final is null then 'MISSING'
@@ -93,15 +100,16 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
         )
         select symbol, new_status as status, case
                 when is_toxic or is_suspect then found
-                when new_status in ('TOXIC', 'DELISTED') then old_reason
+                when new_status in ('TOXIC', 'DELISTED') or (is_beside and is_success) then old_reason
                 when errors > 0 then errors || ' rows in quarantine: ' || row_codes
                 when new_status = 'STABLE' then null
                 else load_status end as reason,
             last_final as last_final_session, detected_at as last_attempt_utc,
-            case when is_success then 0 else coalesce(old_failures, 0) + 1 end as consecutive_failures,
+            case when not is_success then coalesce(old_failures, 0) + 1 when is_beside then coalesce(old_failures, 0)
+                else 0 end as consecutive_failures,
             last_final_opened as last_final_utc,
-            case when is_success then load_id else old_success end as last_success_load_id,
-            case when is_success then detected_at else old_success_utc end as last_success_utc,
+            case when is_success and not is_beside then load_id else old_success end as last_success_load_id,
+            case when is_success and not is_beside then detected_at else old_success_utc end as last_success_utc,
             genesis_utc, gap_count, health_hash
         from judged order by symbol
         on conflict (symbol) do update set status = excluded.status, reason = excluded.reason,
@@ -114,6 +122,15 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
     )
 
 
+def note_stored_twins(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note as TOXIC whose stored bars came again under another name: whose they are, nobody knows."""
+    connection.execute("""
+        update ops.symbol_registry as known set status = 'TOXIC', reason = 'DUPLICATE_ROW'
+        where known.status != 'DELISTED' and known.symbol in (
+            select symbol from temp.offences where code = 'DUPLICATE_ROW' and series_id is null)
+    """)
+
+
 def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], outcomes: Sequence[Outcome]) -> None:
     """Note loads that brought no row at all: the symbol keeps what it has, and a failure is counted."""
     by_id = {outcome.load_id: outcome for outcome in outcomes}
@@ -121,7 +138,9 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
     empty = [
         load
         for load in loads
-        if by_id[load.load_id].rows_received == 0 and not (load.state == "empty" and _has_no_aim(load))
+        if by_id[load.load_id].rows_received == 0
+        and not (load.state == "empty" and _has_no_aim(load))
+        and not is_beside_prices(load)
     ]
     if not empty:
         return
@@ -162,13 +181,18 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
     )
 
 
+def is_beside_prices(load: Load) -> bool:
+    """Return whether a load brings a source's total-return series, which stands beside the prices of its symbol."""
+    return load.request.get("adjustment") == "total_return" and "layout" not in load.request
+
+
 def _has_no_aim(load: Load) -> bool:
     return load.context.get("expected_session") is None
 
 
 def note_repeat(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
     """Note a load whose bytes were landed before: it succeeded, and nothing else changed."""
-    if load.kind != "bars":
+    if load.kind != "bars" or is_beside_prices(load):
         return
     connection.execute(
         """
@@ -227,13 +251,15 @@ def unlock(connection: duckdb.DuckDBPyConnection, owner: str) -> None:
 
 
 def describe_health(
-    connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], as_of: datetime
+    connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], as_of: datetime, *, adjusted: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Return the health of each symbol at `as_of` by its stored final daily bars, by symbol.
 
     Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), reasons, last_session, expected_session,
-    expected_count, missing_count, gaps (missing sessions that nothing excuses, newest first), registry status and
-    reason. The window is the last 500 sessions up to the last complete one.
+    expected_count, missing_count, adjusted_missing_count, gaps (missing sessions that nothing excuses, newest first),
+    registry status and reason. The window is the last 500 sessions up to the last complete one. Prices are judged; the
+    total-return series alone is, where a symbol has no other and is not one of `adjusted`, which need both: each of
+    their priced sessions has to have a total return too, but for one in fifty before the last.
     """
     fill_prefixes(connection)
     fill_facts(connection, sorted(set(symbols)))
@@ -247,12 +273,20 @@ def describe_health(
     session = session_date_sql("bars.opened_at_utc", "facts.asset_class", "coalesce(facts.timezone, 'UTC')")
     cursor = connection.execute(
         f"""
-        with observed as (
-            select bars.symbol, {session} as session_date, max(bars.opened_at_utc) as opened_at_utc,
+        with finals as (
+            select bars.symbol, {session} as session_date, bars.adjustment = 'total_return' as is_adjusted,
+                max(bars.opened_at_utc) as opened_at_utc,
                 arg_max(bars.close, (bars.received_at_utc, bars.load_id)) as close
             from raw.bars as bars join temp.facts as facts on facts.symbol = bars.symbol
             where bars.interval = '1d' and bars.is_final and bars.received_at_utc <= $as_of
             group by all
+        ),
+        kinds as (
+            select symbol, bool_and(is_adjusted) and not list_contains($adjusted::varchar[], symbol) as is_adjusted
+            from finals group by symbol
+        ),
+        observed as (
+            select finals.* exclude (is_adjusted) from finals semi join kinds using (symbol, is_adjusted)
         ),
         reach as (
             select symbol, min(session_date) as first_session, max(session_date) as last_session,
@@ -265,7 +299,9 @@ def describe_health(
         ),
         expected as (
             select facts.symbol, facts.calendar_id, sessions.session_date, sessions.session_number,
-                observed.close, observed.session_date is null as is_missing
+                observed.close, observed.session_date is null as is_missing,
+                list_contains($adjusted::varchar[], facts.symbol) and observed.session_date is not null
+                    and returned.session_date is null as is_unadjusted
             from temp.facts as facts
             join reach using (symbol)
             join complete on complete.calendar_id = facts.calendar_id
@@ -274,6 +310,8 @@ def describe_health(
                     and complete.last_number
                 and sessions.session_date >= reach.first_session
             left join observed on observed.symbol = facts.symbol and observed.session_date = sessions.session_date
+            left join finals as returned on returned.symbol = facts.symbol
+                and returned.session_date = sessions.session_date and returned.is_adjusted
         ),
         runs as (
             select *, session_number - row_number() over (
@@ -295,6 +333,8 @@ def describe_health(
         summed as (
             select symbol, any_value(calendar_id) as calendar_id, count(*) as expected_count,
                 count(*) filter (where is_missing) as missing_count, max(stall) as longest_stall,
+                count(*) filter (where is_unadjusted) as adjusted_missing_count,
+                arg_max(is_unadjusted, session_number) filter (where not is_missing) as is_last_unadjusted,
                 max(run_length) filter (where is_missing) as longest_run,
                 list(session_date order by session_date desc) filter (where is_missing) as missing_sessions,
                 list(session_date order by session_date desc) filter (where is_missing and (
@@ -309,11 +349,18 @@ def describe_health(
             from reach join temp.facts as facts using (symbol)
             join complete on complete.calendar_id = facts.calendar_id
         ),
+        -- calendars whose last complete session has come, for somebody
+        arrived as (
+            select distinct facts.calendar_id
+            from reach join temp.facts as facts using (symbol) join complete using (calendar_id)
+            where reach.last_session >= complete.expected_session
+        ),
         judged as (
             select facts.symbol, known.status as registry_status, known.reason as registry_reason,
                 reach.last_session, coalesce(behind.expected_session, complete.expected_session) as expected_session,
                 coalesce(behind.sessions_behind, 0) as sessions_behind, coalesce(expected_count, 0) as expected_count,
                 coalesce(missing_count, 0) as missing_count, coalesce(longest_stall, 0) as longest_stall,
+                coalesce(adjusted_missing_count, 0) as adjusted_missing_count,
                 coalesce(longest_run, 0) as longest_run, gaps, missing_sessions, facts.calendar_id, case
                     when reach.symbol is null then 'MISSING'
                     when known.status = 'TOXIC' then 'TOXIC'
@@ -325,6 +372,8 @@ def describe_health(
                         then 'STALE'
                     when (facts.calendar_id = '24/7' and missing_count > 0) or longest_run >= 2
                         or missing_count > 0.02 * expected_count or longest_stall > 3
+                        or (sessions_behind = 1 and arrived.calendar_id is not null)
+                        or is_last_unadjusted or adjusted_missing_count > 0.02 * expected_count
                         or coalesce(known.status = 'DEGRADED'
                             and known.reason similar to '.*(SUSPECT|OVERLAP|ACTION).*', false)
                         then 'DEGRADED'
@@ -334,23 +383,30 @@ def describe_health(
             left join summed using (symbol)
             left join behind using (symbol)
             left join complete on complete.calendar_id = facts.calendar_id
+            left join arrived on arrived.calendar_id = facts.calendar_id
             left join ops.symbol_registry as known on known.symbol = facts.symbol
         )
         select symbol, verdict, array_to_string(list_filter([
                 case when verdict = 'TOXIC' then registry_reason end,
+                case when calendar_id is null then 'UNKNOWN_EXCHANGE' end,
                 case when sessions_behind > 0 then 'SESSIONS_BEHIND:' || sessions_behind end,
                 case when longest_run >= 2 then 'MISSING_RUN:' || longest_run end,
                 case when missing_count > 0 then 'MISSING:' || missing_count end,
                 case when longest_stall >= 3 then 'STALL:' || longest_stall end,
-                case when verdict = 'DEGRADED' and registry_status = 'DEGRADED' then registry_reason end
+                case when adjusted_missing_count > 0 then 'TOTAL_RETURN_MISSING:' || adjusted_missing_count end,
+                -- what the registry took over from here is said once
+                case when verdict = 'DEGRADED' and registry_status = 'DEGRADED' then nullif(array_to_string(
+                    list_filter(string_split(registry_reason, ','), part -> not regexp_matches(part, '^[A-Z_]+:\\d+$')),
+                    ','), '') end
             ], reason -> reason is not null), ',') as reasons,
-            last_session, expected_session, expected_count, missing_count, sessions_behind, longest_stall,
+            last_session, expected_session, expected_count, missing_count, adjusted_missing_count, sessions_behind,
+            longest_stall,
             coalesce(case when calendar_id != '24/7' and missing_count > 0.02 * expected_count then missing_sessions
                 else gaps end, []) as gaps,
             registry_status, registry_reason
         from judged order by symbol
         """,
-        {"as_of": _naive(as_of)},
+        {"as_of": _naive(as_of), "adjusted": list(adjusted)},
     )
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -427,6 +483,20 @@ def states(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> dic
     )
     names = [column[0] for column in cursor.description]
     return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+
+
+def last_adjusted(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> dict[str, date]:
+    """Return the UTC date of the newest final daily total-return bar of those of `symbols` that have one."""
+    return dict(
+        connection.execute(
+            """
+            select symbol, max(opened_at_utc)::date from raw.bars
+            where list_contains(?::varchar[], symbol) and "interval" = '1d' and adjustment = 'total_return' and is_final
+            group by symbol
+            """,
+            [list(symbols)],
+        ).fetchall()
+    )
 
 
 def sessions_between(connection: duckdb.DuckDBPyConnection, calendar_id: str, after: date, until: date) -> int:

@@ -144,6 +144,7 @@ class Synchroniser:
         connection = self.session.connection
         expected = self.expected(wanted)
         known = registry.states(connection, wanted)
+        adjusted = registry.last_adjusted(connection, wanted)
         plan = Plan(symbol_count=len(wanted))
         now = self.as_of.astimezone(UTC).replace(tzinfo=None)
         fresh = now - timedelta(hours=thresholds.FRESH_HOURS)
@@ -153,7 +154,10 @@ class Synchroniser:
             is_behind = last is None or (expected[symbol] is not None and last < expected[symbol])
             is_tried = (state.get("last_success_utc") or datetime.min) > fresh and not is_behind
             reason = None
-            if status == "DELISTED":
+            if self._calendars.get(symbol) is None:
+                # Its bars would belong to no session.
+                reason = "UNKNOWN_EXCHANGE"
+            elif status == "DELISTED":
                 reason = "DELISTED"
             elif not is_forced:
                 if status == "TOXIC":
@@ -167,7 +171,14 @@ class Synchroniser:
             if reason is not None:
                 plan.skipped[reason] += 1
                 continue
-            items = self._items(symbol, last, expected[symbol], is_forced=is_forced, status=status)
+            items = self._items(
+                symbol,
+                last,
+                expected[symbol],
+                is_forced=is_forced,
+                status=status,
+                last_adjusted=adjusted.get(symbol),
+            )
             if not items:
                 plan.skipped["NO_SOURCE"] += 1
             plan.items += items
@@ -189,30 +200,50 @@ class Synchroniser:
             return max((self.as_of.date() - last).days, 0)
         return registry.sessions_between(self.session.connection, calendar, last, expected)
 
+    def adjusted_source(self, symbol: str) -> str | None:
+        """Return who is asked for the total return of a symbol beside its prices; None where nobody need be.
+
+        Its calendar has to be known (`expected`): what never closes pays nothing.
+        """
+        if not self.rules.has_total_return or self._calendars.get(symbol) in (None, "24/7", "24/5"):
+            return None
+        sources = [source for source in sources_of(symbol, self.rules, self.can_have) if source not in ARCHIVES]
+        return next((one for one in sources if self.can_have(one, symbol, self.rules.interval, "total_return")), None)
+
+    def adjusted(self, symbols: Sequence[str]) -> list[str]:
+        """Return those of `symbols` that need a total return beside their prices."""
+        self.expected(symbols)
+        return [symbol for symbol in symbols if self.adjusted_source(symbol) is not None]
+
     def _items(
-        self, symbol: str, last: date | None, expected: date | None, *, is_forced: bool, status: str
+        self,
+        symbol: str,
+        last: date | None,
+        expected: date | None,
+        *,
+        is_forced: bool,
+        status: str,
+        last_adjusted: date | None,
     ) -> list[Item]:
         """Return the series of one symbol in the normal pass."""
         sources = sources_of(symbol, self.rules, self.can_have)
         live = [source for source in sources if source not in ARCHIVES]
         if not live:
             return []
-        is_first = last is None or is_forced or status in ("MISSING", "REGISTERED")
-        reason = "FIRST" if last is None else "FORCED" if is_forced else "BEHIND"
-        if is_first:
+        is_whole = is_forced or status in ("MISSING", "REGISTERED")
+
+        def item(source: str, adjustment: str, newest: date | None) -> Item:
+            reason = "FIRST" if newest is None else "FORCED" if is_forced else "BEHIND"
             count = self.rules.first_depth
-        else:
-            assert last is not None
-            count = self._missing(symbol, last, expected) + thresholds.OVERLAP_DEPTH
-        items = []
-        items.append(Item(symbol, live[0], count, reason, expected, is_forced=is_forced))
-        if self.rules.has_total_return and live[0] != "yahoo":
-            adjusted = [s for s in live if self.can_have(s, symbol, self.rules.interval, "total_return")]
-            is_listed = self._calendars.get(symbol) not in (None, "24/7", "24/5")
-            if adjusted and is_listed:
-                items.append(
-                    Item(symbol, adjusted[0], count, reason, expected, adjustment="total_return", is_forced=is_forced)
-                )
+            if newest is not None and not is_whole:
+                count = self._missing(symbol, newest, expected) + thresholds.OVERLAP_DEPTH
+            return Item(symbol, source, count, reason, expected, adjustment=adjustment, is_forced=is_forced)
+
+        items = [item(live[0], "splits", last)]
+        adjusted = self.adjusted_source(symbol)
+        # Yahoo's answer has both.
+        if adjusted is not None and live[0] != "yahoo":
+            items.append(item(adjusted, "total_return", last_adjusted))
         return items
 
     def run(self, name: str, plan: Plan, *, cycle: int = 1, is_slow: bool = False) -> Pass:
@@ -295,7 +326,9 @@ class Synchroniser:
 
     def health(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
         """Return the health of the symbols as of now."""
-        return registry.describe_health(self.session.connection, symbols, self.as_of)
+        return registry.describe_health(
+            self.session.connection, symbols, self.as_of, adjusted=self.adjusted(sorted(set(symbols)))
+        )
 
     def failing(self, symbols: Sequence[str], *, is_toxic_too: bool = False) -> list[dict[str, Any]]:
         """Return the health of those symbols that a repair could help, by symbol; delisted ones are left in peace."""
@@ -325,7 +358,7 @@ class Synchroniser:
             failing = self.failing(symbols, is_toxic_too=is_explicit)
             if not failing:
                 break
-            before = {(row["symbol"], row["verdict"], row["missing_count"]) for row in failing}
+            before = {_standing(row) for row in failing}
             for name in ("slow", "alternate") if only_slow else ("force", "gaps", "slow", "alternate"):
                 failing = self._within_time(self.failing(symbols, is_toxic_too=is_explicit), started)
                 if not failing:
@@ -336,10 +369,7 @@ class Synchroniser:
                 if plan.items:
                     self.run(name, plan, cycle=cycle, is_slow=name == "slow")
                 self._settle(symbols, is_final=False)
-            after = {
-                (row["symbol"], row["verdict"], row["missing_count"])
-                for row in self.failing(symbols, is_toxic_too=is_explicit)
-            }
+            after = {_standing(row) for row in self.failing(symbols, is_toxic_too=is_explicit)}
             if not after or after == before:
                 break
         if not only_slow:
@@ -362,6 +392,9 @@ class Synchroniser:
         expected = self.expected(symbols)
         for row in failing:
             symbol = row["symbol"]
+            if self._calendars.get(symbol) is None:
+                plan.skipped["UNKNOWN_EXCHANGE"] += 1
+                continue
             sources = [s for s in sources_of(symbol, self.rules, self.can_have) if s not in ARCHIVES]
             if not sources:
                 plan.skipped["NO_SOURCE"] += 1
@@ -380,18 +413,38 @@ class Synchroniser:
                 ]
                 continue
             plan.items.append(Item(symbol, sources[0], depth, row["verdict"], expected[symbol], is_forced=True))
+            adjusted = self.adjusted_source(symbol)
+            is_wanting = row["adjusted_missing_count"] > 0 or row["verdict"] == "MISSING"
+            if is_wanting and adjusted is not None and sources[0] != "yahoo":
+                # A dividend changes every total return before it: the whole series is asked for anew.
+                depth = min(self._whole_depth(symbol), thresholds.MAX_BARS)
+                plan.items.append(
+                    Item(
+                        symbol,
+                        adjusted,
+                        depth,
+                        row["verdict"],
+                        expected[symbol],
+                        adjustment="total_return",
+                        is_forced=True,
+                    )
+                )
         return plan
 
     def _depth(self, row: Mapping[str, Any]) -> int:
         """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to come anew."""
         if row["registry_status"] != "TOXIC" and "CORPORATE_ACTION" not in (row["registry_reason"] or ""):
             return thresholds.FORCE_DEPTH
+        return self._whole_depth(row["symbol"])
+
+    def _whole_depth(self, symbol: str) -> int:
+        """Return the bars from the first stored one on, 2,000 at least."""
         first = self.session.connection.execute(
-            "select min(opened_at_utc)::date from raw.bars where symbol = ? and \"interval\" = '1d'", [row["symbol"]]
+            "select min(opened_at_utc)::date from raw.bars where symbol = ? and \"interval\" = '1d'", [symbol]
         ).fetchone()
         if first is None or first[0] is None:
             return thresholds.FORCE_DEPTH
-        return max(thresholds.FORCE_DEPTH, self._missing(row["symbol"], first[0], self.as_of.date()) + 1)
+        return max(thresholds.FORCE_DEPTH, self._missing(symbol, first[0], self.as_of.date()) + 1)
 
     def _gap_items(self, row: Mapping[str, Any], sources: Sequence[str]) -> list[Item]:
         """Return requests for the runs of missing sessions, newest first, at most 15, from sources that have ranges."""
@@ -486,6 +539,11 @@ class Synchroniser:
         registry.confirm_genesis(
             connection, [symbol for symbol in sorted(answered) if again.get(symbol) == first[symbol]]
         )
+
+
+def _standing(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a cycle of repairs has to change of a symbol's health, or there is no use in another."""
+    return row["symbol"], row["verdict"], row["missing_count"], row["adjusted_missing_count"]
 
 
 def _text(moment: datetime) -> str:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from quantmill.errors import DataContractError, UsageError
 
 from ingest.answers import Answer, AnswerState, Attempt
+from ingest.exchanges import EXCHANGES
 from ingest.sources.common import BarRequest, bar_table, row_text, value_text
 from ingest.transport import (
     MARKET_CLOCK,
@@ -691,10 +692,13 @@ class _Worker:
         payload = _payload([talk for talk in talks if talk.frames])
         if state == "failed" and payload is not None:
             payload = payload[:PREFIX_BYTES]
+        exchange = EXCHANGES.get(request.symbol.split(":")[0])
+        is_coin = exchange is not None and exchange.asset_class == "crypto"
         asked = {
             "symbol": request.symbol,
             "interval": request.interval,
-            "adjustment": request.adjustment,
+            # A coin is never split: its bars are as traded, and one series with those of its venue.
+            "adjustment": "none" if is_coin and request.adjustment == "splits" else request.adjustment,
             "count": request.count,
         }
         return Answer(

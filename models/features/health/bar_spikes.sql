@@ -71,6 +71,37 @@ found as (
 
 ),
 
+-- what was accepted, and what never was
+named as (
+
+    select
+        *,
+        cast(null as varchar) as donor_symbol
+    from found
+    union all
+    select
+        symbol,
+        session_date,
+        code,
+        value,
+        donor_symbol
+    from {{ ref('landing_spikes') }}
+
+),
+
+distinct_ones as (
+
+    select
+        symbol,
+        session_date,
+        code,
+        max(value) as value,
+        max(donor_symbol) as donor_symbol
+    from named
+    group by symbol, session_date, code
+
+),
+
 -- who resolves a move again means the later word
 resolved as (
 
@@ -90,25 +121,25 @@ final as (
 
     select
         -- keys
-        found.symbol,
-        found.session_date,
-        found.code,
+        distinct_ones.symbol,
+        distinct_ones.session_date,
+        distinct_ones.code,
 
         -- what was found
-        found.value,
-        cast(null as varchar) as donor_symbol,
+        distinct_ones.value,
+        distinct_ones.donor_symbol,
 
         -- flags resolve by being harmless; verdict codes stay open until a resolution is recorded
         resolved.reason is not null
-        or found.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
+        or distinct_ones.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
         resolved.reason as resolution
 
-    from found
+    from distinct_ones
     left join resolved
         on
-            found.symbol = resolved.symbol
-            and found.session_date = resolved.session_date
-            and found.code = resolved.code
+            distinct_ones.symbol = resolved.symbol
+            and distinct_ones.session_date = resolved.session_date
+            and distinct_ones.code = resolved.code
 
 )
 

@@ -67,6 +67,33 @@ counted as (
 
 ),
 
+symbol_calendars as (
+
+    select distinct
+        symbol,
+        calendar_id
+    from expected
+
+),
+
+-- what stands at a peg may stand still: judged by the tags known at each close
+pegged as (
+
+    select distinct
+        tags.symbol,
+        calendar.calendar_id,
+        calendar.session_date
+    from {{ ref('symbol_tags') }} as tags
+    inner join symbol_calendars as symbols on tags.symbol = symbols.symbol
+    inner join {{ ref('market_calendar') }} as calendar
+        on
+            symbols.calendar_id = calendar.calendar_id
+            and tags.valid_from <= calendar.close_utc
+            and (tags.valid_to is null or tags.valid_to > calendar.close_utc)
+    where tags.tag in ('STABLE', 'FIAT', 'PEGGED')
+
+),
+
 worst as (
 
     select
@@ -94,7 +121,7 @@ final as (
                 or worst.run_sessions > 0
                 or worst.missing_sessions > 0.02 * worst.expected_sessions
                 or worst.is_missing_alone
-                or worst.longest_stall > 3
+                or (worst.longest_stall > 3 and pegged.symbol is null)
                 then 'DEGRADED'
             else 'OK'
         end as verdict,
@@ -116,6 +143,7 @@ final as (
         on
             worst.calendar_id = last_session.calendar_id
             and worst.last_session_number = last_session.session_number
+    left join pegged on worst.symbol = pegged.symbol and worst.session_date = pegged.session_date
 
 )
 

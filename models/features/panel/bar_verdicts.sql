@@ -38,7 +38,7 @@ placed as (
 
 ),
 
--- among the final bars of one session the later open wins, then the later revision
+-- among the final bars of one session the first source wins, in it the later open, then the later revision
 ranked as (
 
     select
@@ -46,11 +46,12 @@ ranked as (
         is_final and session_number is not null as is_eligible,
         row_number() over session_values as preference,
         first_value(opened_at_utc) over session_values as kept_opened_at_utc,
-        count(*) over (partition by symbol, session_date, adjustment, is_final) > 1 as is_revised
+        first_value(source) over session_values as kept_source,
+        count(*) over (partition by symbol, session_date, adjustment, is_final, source) > 1 as is_revised
     from placed
     window session_values as (
         partition by symbol, session_date, adjustment, is_final
-        order by opened_at_utc desc, received_at_utc desc, load_id desc
+        order by {{ source_place('source') }} asc, opened_at_utc desc, received_at_utc desc, load_id desc
     )
 
 ),
@@ -72,7 +73,7 @@ final as (
             when session_number is null then 'OFF_CALENDAR'
             when not is_final then 'NOT_FINAL'
             when preference = 1 then 'ACCEPTED'
-            when opened_at_utc < kept_opened_at_utc then 'DUP_SESSION'
+            when opened_at_utc < kept_opened_at_utc and source = kept_source then 'DUP_SESSION'
             else 'SUPERSEDED'
         end as verdict,
         coalesce(is_eligible and is_revised and received_at_utc > close_utc, false) as is_late_revision,

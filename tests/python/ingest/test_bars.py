@@ -261,3 +261,36 @@ def test_only_symbols_nobody_described_get_metadata(warehouse: Any) -> None:
         "perp",
     )
     assert (stock["calendar_id"], stock["economic_id"], stock["quote"]) == ("XNYS", "AAPL.US", "USD")
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "is_accepted"),
+    [
+        ("1d", "2024-01-01T00:00:00Z", True),
+        ("1d", "2024-01-01T16:00:00Z", False),
+        ("4h", "2024-01-01T20:00:00Z", True),
+        ("4h", "2024-01-01T21:00:00Z", False),
+        ("15m", "2024-01-01T21:45:00Z", True),
+        ("15m", "2024-01-01T21:50:00Z", False),
+        ("1M", "2024-01-01T00:00:00Z", True),
+    ],
+)
+def test_a_bar_of_a_market_that_never_closes_begins_where_its_bars_begin(
+    warehouse: Any, interval: str, first: str, is_accepted: bool
+) -> None:
+    text = f"symbol,t,open,high,low,close,volume\nBINANCE:XUSDT,{first},10,11,9,10.5,5\n"
+    outcome = warehouse.import_text(text, time_column="t", date_column=None, interval=interval)
+    assert (outcome.rows_new, outcome.rows_quarantined) == ((1, 0) if is_accepted else (0, 1))
+    assert warehouse.rows("select code from raw.quarantine") == ([] if is_accepted else [("TS_UNIT",)])
+    # a listed share opens when its exchange does
+    text = f"symbol,t,open,high,low,close,volume\nNASDAQ:AAPL,{first},10,11,9,10.5,7\n"
+    assert warehouse.import_text(text, time_column="t", date_column=None, interval=interval).rows_new == 1
+
+
+def test_bars_of_another_length_make_nobody_up_to_date(warehouse: Any) -> None:
+    warehouse.import_text("symbol,date,open,high,low,close,volume\nBINANCE:XUSDT,2024-01-01,10,11,9,10.5,5\n")
+    hours = "symbol,t,open,high,low,close,volume\nBINANCE:XUSDT,2024-03-27T05:00:00Z,10,11,9,10.5,5\n"
+    assert warehouse.import_text(hours, time_column="t", date_column=None, interval="1h").status == "OK"
+    assert warehouse.rows("select status, last_final_session from ops.symbol_registry") == [
+        ("STABLE", date(2024, 1, 1))
+    ]

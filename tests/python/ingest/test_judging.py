@@ -171,6 +171,28 @@ def test_bars_equal_to_those_of_another_symbol_reject_both_loads_but_listings_of
     assert {outcome.status for outcome in later.values()} == {"OK"}
 
 
+def test_a_symbol_whose_stored_bars_come_again_under_another_name_is_toxic_too_and_both_can_be_healed(
+    warehouse: Any,
+) -> None:
+    coin, ada = closes(steady(60_000.0), volume=77), closes(steady(0.4), volume=31)
+    land(warehouse, klines("BINANCE:ADAUSDT", coin))
+    late = land(warehouse, klines("BINANCE:BTCUSDT", coin))["BINANCE:BTCUSDT"]
+    assert late.status == "REJECTED"
+    assert statuses(warehouse) == {"BINANCE:ADAUSDT": "TOXIC", "BINANCE:BTCUSDT": "TOXIC"}
+    assert warehouse.rows(
+        "select symbol, donor_symbol, severity, count(*) from raw.findings group by all order by 1"
+    ) == [
+        ("BINANCE:ADAUSDT", "BINANCE:BTCUSDT", "warning", 60),
+        ("BINANCE:BTCUSDT", "BINANCE:ADAUSDT", "reject", 60),
+    ]
+    # a part of the history contradicts what is stored; the whole of it takes its place, and frees the other
+    part = land(warehouse, klines("BINANCE:ADAUSDT", ada[-20:], count=20), is_forced=True)["BINANCE:ADAUSDT"]
+    whole = land(warehouse, klines("BINANCE:ADAUSDT", ada, count=2000), is_forced=True)["BINANCE:ADAUSDT"]
+    again = land(warehouse, klines("BINANCE:BTCUSDT", coin, count=2000), is_forced=True)["BINANCE:BTCUSDT"]
+    assert (part.status, whole.status, whole.rows_superseding, again.status) == ("REJECTED", "OK", 60, "OK")
+    assert statuses(warehouse) == {"BINANCE:ADAUSDT": "STABLE", "BINANCE:BTCUSDT": "STABLE"}
+
+
 def test_one_equal_flat_bar_is_a_coincidence_and_three_are_not(warehouse: Any) -> None:
     def flat(symbol: str, count: int) -> Answer:
         is_first = symbol.endswith(":AUSDT")

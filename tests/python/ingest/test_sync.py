@@ -32,6 +32,7 @@ class Market:
     holes: dict[tuple[str, str], set[datetime]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     spiked: set[tuple[str, str]] = field(default_factory=set)
+    levels: dict[tuple[str, str], float] = field(default_factory=dict)
     asked: list[tuple[str, BarRequest, bool]] = field(default_factory=list)
     as_of: datetime = AS_OF
 
@@ -53,6 +54,7 @@ class Market:
         days = [first.replace(hour=0, minute=0) + DAY * n for n in range((end - first).days + 1)]
         start = 50 + zlib.crc32(symbol.encode()) % 9973 / 100
         values = [start * 1.0003 ** (day - datetime(2018, 1, 1, tzinfo=UTC)).days for day in days]
+        values = [value * self.levels.get(key, 1.0) for value in values]
         rows = closes(values, last=days[-1], volume=start)
         for row, day in zip(rows, days, strict=True):
             row[5] = str(start + day.toordinal() % 1000)
@@ -66,6 +68,34 @@ class Market:
             source="binance" if source == "binance" else source,
             count=request.count,
         )
+
+
+FUNDS = Rules(bar_sources=("tradingview",), lookback_sessions=30, has_total_return=True)
+
+
+@dataclass
+class Funds(Market):
+    """A market of funds that are open on weekdays, with total returns beside their prices; each ex-date takes 1 %."""
+
+    ex_dates: tuple[date, ...] = ()
+    broken: str | None = None
+
+    def _answer(self, source: str, request: BarRequest) -> Answer:
+        stated = {"received_at": self.as_of, "source": source, "count": request.count, "adjustment": request.adjustment}
+        if request.adjustment == self.broken:
+            return klines(request.symbol, [], state="failed", code="TIMEOUT", error="no answer", **stated)
+        newest = self.last.get((source, request.symbol), self.as_of.replace(hour=14, minute=30) - DAY)
+        days = [day for day in (newest - DAY * n for n in range(2 * request.count)) if day.weekday() < 5]
+        days = days[: request.count][::-1]
+        rows = []
+        for day in days:
+            paid = sum(day.date() < one <= self.as_of.date() for one in self.ex_dates)
+            close = 100 * 1.0003 ** (day.date() - date(2018, 1, 1)).days
+            if request.adjustment == "total_return":
+                close *= 0.99**paid
+            volume = str(day.toordinal() % 1000 + zlib.crc32(f"{request.symbol}{request.adjustment}".encode()) % 9973)
+            rows.append([int(day.timestamp() * 1000), *[str(round(close, 4))] * 4, volume, 0, "0"])
+        return klines(request.symbol, rows, **stated)
 
 
 @pytest.fixture
@@ -85,7 +115,9 @@ def make(warehouse: Any) -> Iterator[Callable[..., Synchroniser]]:
             session.clock = lambda: as_of
             return Synchroniser(
                 session, market, rules, as_of=as_of, tell=silent, timer=lambda: 0.0,
-                can_have=lambda source, symbol, interval, adjustment: adjustment != "total_return",
+                can_have=lambda source, symbol, interval, adjustment: (
+                    adjustment != "total_return" or isinstance(market, Funds)
+                ),
             )  # fmt: skip
 
         yield maker
@@ -186,6 +218,32 @@ def test_nine_stale_symbols_of_fifty_six_are_healed_in_several_passes(make: Any)
     assert {asked.count for source, asked, slow in market.asked if slow} == {2000}
 
 
+@pytest.mark.parametrize(("level", "verdict"), [(1.00009, "OK"), (1.00011, "STALE"), (1 / 60, "STALE")])
+def test_another_source_is_taken_only_where_it_agrees_with_what_is_stored(
+    make: Any, level: float, verdict: str
+) -> None:
+    symbol = "BINANCE:ETHUSDT"
+    market = Market(last={("binance", symbol): LAST - 11 * DAY}, levels={("tradingview", symbol): level})
+    one = make(market)
+    synchronise(one, [symbol])
+    assert one.repair([symbol], is_explicit=False)[0]["verdict"] == verdict
+    sources = one.session.connection.execute("select distinct source from raw.bars order by 1").fetchall()
+    findings = one.session.connection.execute("select distinct code, detail from raw.findings").fetchall()
+    if verdict == "OK":
+        assert (sources, findings) == ([("binance",), ("tradingview",)], [])
+    else:
+        assert sources == [("binance",)]
+        assert findings == [("OVERLAP_MISMATCH", "0 of the last 50 closes agree with those of binance")]
+
+
+def test_a_symbol_of_an_exchange_that_nobody_knows_is_not_asked_for_and_says_why(make: Any) -> None:
+    one = make(Market())
+    plan = one.plan(["FOO:BAR"])
+    assert (plan.items, plan.skipped) == ([], {"UNKNOWN_EXCHANGE": 1})
+    (row,) = one.repair(["FOO:BAR"], is_explicit=True)
+    assert (row["verdict"], row["reasons"]) == ("MISSING", "UNKNOWN_EXCHANGE")
+
+
 def test_zero_new_bars_stay_a_failure_through_all_passes_and_at_most_two_cycles(make: Any) -> None:
     stuck = "BINANCE:ETHUSDT"
     market = Market(last={(source, stuck): LAST - 11 * DAY for source in ("binance", "tradingview")})
@@ -206,6 +264,8 @@ def test_a_gap_is_filled_newest_first_from_a_source_that_has_ranges(make: Any) -
     synchronise(one, [symbol])
     (before,) = one.health([symbol])
     assert (before["verdict"], before["missing_count"]) == ("DEGRADED", 3)
+    one.settle([symbol])
+    assert one.health([symbol])[0]["reasons"] == before["reasons"] == "MISSING_RUN:2,MISSING:3"
     assert before["gaps"] == [date(2024, 3, 22), date(2024, 3, 21), date(2024, 2, 26)]
     items = one._gap_items(before, ["binance"])
     assert [(item.until.date(), item.count) for item in items if item.source == "binance"] == [
@@ -255,3 +315,70 @@ def test_a_daily_bar_that_closed_at_midnight_is_fresh_for_24_hours(make: Any, mo
     day, hour, minute = moment
     later = make(market, as_of=datetime(2024, 3, day, hour, minute, tzinfo=UTC))
     assert later.health([symbol])[0]["verdict"] == verdict
+
+
+def test_a_total_return_makes_nobody_up_to_date_whose_prices_did_not_come(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(broken="splits")
+    one = make(market, FUNDS)
+    assert synchronise(one, [symbol]).statuses == {"FAILED": 1, "OK": 1}
+    assert state(one, symbol)["status"] == "MISSING"
+    assert one.health([symbol])[0]["verdict"] == "MISSING"
+    market.broken = None
+    later = make(market, FUNDS, AS_OF + DAY)
+    assert [(item.adjustment, item.count) for item in later.plan([symbol]).items] == [
+        ("splits", 330),
+        ("total_return", 330),
+    ]
+    synchronise(later, [symbol])
+    assert (later.health([symbol])[0]["verdict"], state(later, symbol)["status"]) == ("OK", "STABLE")
+
+
+def test_prices_without_their_total_return_are_degraded_where_the_profile_needs_it(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(broken="total_return")
+    one = make(market, FUNDS)
+    synchronise(one, [symbol])
+    (row,) = one.health([symbol])
+    assert (row["verdict"], row["reasons"]) == ("DEGRADED", "TOTAL_RETURN_MISSING:316")
+    assert state(one, symbol)["status"] == "DEGRADED"
+    market.broken = None
+    assert one.repair([symbol], is_explicit=False)[0]["verdict"] == "OK"
+    plain = make(market, Rules(bar_sources=("tradingview",), lookback_sessions=30))
+    assert plain.health([symbol])[0]["verdict"] == "OK"
+
+
+def test_who_lacks_the_last_session_that_another_has_is_degraded(make: Any) -> None:
+    late, market = "AMEX:TLT", Funds(last={("tradingview", "AMEX:TLT"): LAST.replace(hour=14, minute=30) - DAY})
+    rules = Rules(bar_sources=("tradingview",), lookback_sessions=30)
+    one = make(market, rules)
+    synchronise(one, [late])
+    assert [row["verdict"] for row in one.health([late])] == ["OK"]
+    synchronise(one, [late, "AMEX:IEF"])
+    assert [(row["symbol"], row["verdict"]) for row in one.health([late, "AMEX:IEF"])] == [
+        ("AMEX:IEF", "OK"),
+        (late, "DEGRADED"),
+    ]
+
+
+def test_a_dividend_brings_the_whole_total_return_anew_and_it_goes_on(make: Any) -> None:
+    symbol = "AMEX:TLT"
+    market = Funds(ex_dates=(date(2024, 3, 28), date(2024, 4, 1)))
+    synchronise(make(market, FUNDS), [symbol])
+    for days in (1, 5, 6):
+        one = make(market, FUNDS, AS_OF + DAY * days)
+        synchronise(one, [symbol])
+        assert [row["verdict"] for row in one.repair([symbol], is_explicit=False)] == ["OK"]
+    reached = one.session.connection.execute(
+        "select adjustment, max(opened_at_utc)::date from raw.bars group by all order by all"
+    ).fetchall()
+    assert reached == [("splits", date(2024, 4, 2)), ("total_return", date(2024, 4, 2))]
+    # the price did not fall on the two ex-dates: each adds its 1 %, and no joint of two answers adds anything
+    moves = one.session.connection.execute("""
+        select round(close / lag(close) over (order by opened_at_utc) - 1, 3) from (
+            select distinct on (opened_at_utc) * from raw.bars where adjustment = 'total_return'
+            order by opened_at_utc, load_id desc
+        ) order by opened_at_utc
+    """).fetchall()
+    assert [move for (move,) in moves[1:] if abs(move) > 0.002] == [0.01, 0.011]
+    assert one.plan([symbol]).skipped == {"UP_TO_DATE": 1}
