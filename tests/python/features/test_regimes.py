@@ -245,7 +245,9 @@ def test_a_state_of_high_volatility_confirms_a_crisis_and_makes_none(noise: Floa
     flat, periods = shocked.ravel(), np.full(shocked.size, 252.0)
     without = {name: column[offsets[1:] - 1] for name, column in regime_rows(flat, offsets, periods).items()}
     states = np.full(flat.size, "HIGH_VOL")
-    found = {name: column[offsets[1:] - 1] for name, column in regime_rows(flat, offsets, periods, states=states).items()}
+    found = {
+        name: column[offsets[1:] - 1] for name, column in regime_rows(flat, offsets, periods, states=states).items()
+    }
     changed = found["label"] != without["label"]
     assert changed.sum() > 100
     assert set(found["label"][changed]) == {"CRISIS"}
