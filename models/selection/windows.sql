@@ -108,7 +108,10 @@ observed as (
         numbered.window_set,
         numbered.window_index,
         numbered.regime_basis,
-        case {{ setting('regime.thresholds') }} when 'quantile' then regimes.quantile_label else regimes.label end as label,
+        case
+            when {{ setting('regime.thresholds') }} = 'quantile' then regimes.quantile_label
+            else regimes.label
+        end as label,
         regimes.score,
         regimes.quadrant,
         regimes.session_date as regime_date,

@@ -158,8 +158,8 @@ def _text(
         "",
         f"{_verdict(study).capitalize()}.",
         "",
-        f"Each of {rules.points + 1} weightings gives every session a score. A weighting is judged by the mean logarithm of"
-        f" the probability that its score gave to the third of volatility that the next {rules.horizon} sessions fell"
+        f"Each of {rules.points + 1} weightings gives every session a score. A weighting is judged by the mean logarithm"
+        f" of the probability that its score gave to the third of volatility that the next {rules.horizon} sessions fell"
         " into; 0 is perfect, -1.0986 says nothing. Weights are chosen within the training span (the nearest to those"
         " in force among all within one standard error of the best) and judged on the span after it.",
         "",

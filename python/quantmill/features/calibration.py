@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +98,7 @@ def candidate_weights(present: RegimeWeights, *, points: int, seed: int) -> list
     return found
 
 
-def calibrate(
-    returns: Floats, *, present: RegimeWeights = RegimeWeights(), rules: CalibrationRules = CalibrationRules()
-) -> Study:
+def calibrate(returns: Floats, *, present: RegimeWeights, rules: CalibrationRules) -> Study:
     """Return the nested walk-forward study of the weights of one market, from the `returns` (n,) of its proxy.
 
     Every choice takes, among the weightings whose mean score over the inner tests is within one standard error of the
@@ -179,7 +178,7 @@ def _inner_spans(train: slice, rules: CalibrationRules) -> list[tuple[slice, sli
     edges = np.linspace(middle, train.stop, rules.inner_tests + 1).astype(int)
     return [
         (slice(train.start, int(first) - rules.horizon), slice(int(first), int(last)))
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        for first, last in pairwise(edges)
     ]
 
 

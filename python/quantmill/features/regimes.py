@@ -201,12 +201,13 @@ def regime_rows(
     annualised with, `states` (rows) the states of `volatility_states` (None: none is known), `weights` (series) how the
     sub-scores count (None: as `RegimeWeights` has them).
 
-    The sub-scores are those of `regime_parts`, `hurst` the exponent itself; `score` is that of `regime_scores`,
-    `growth` the annual mean, `stress` 0.7 volatility ratio + 0.6 turbulence. `label` compares the score with fixed limits, `quantile_label` with `quiet_limit`, `turbulent_limit` and
-    `crisis_limit`: the 20 %, 80 % and 95 % quantiles of the scores of its series up to the row, NaN before there are
-    252 of them, when both labels are one. A high volatility or a quadrant of crisis confirms a score a quarter of the
-    way from turbulent to crisis. Below 20 rows nothing is judged: NORMAL, score 1, STAGNATION with growth and stress 0,
-    and the score is no part of any quantile. `observation_count` says how many rows were read.
+    The sub-scores are those of `regime_parts`, `hurst` the exponent itself, `score` that of `regime_scores`, `growth`
+    the annual mean, `stress` 0.7 volatility ratio + 0.6 turbulence. `label` compares the score with fixed limits,
+    `quantile_label` with `quiet_limit`, `turbulent_limit` and `crisis_limit`: the 20 %, 80 % and 95 % quantiles of the
+    scores of its series up to the row, NaN before there are 252 of them, when both labels are one. A high volatility or
+    a quadrant of crisis confirms a score a quarter of the way from turbulent to crisis. Below 20 rows nothing is
+    judged: NORMAL, score 1, STAGNATION with growth and stress 0, and the score is no part of any quantile.
+    `observation_count` says how many rows were read.
     """
     from quantmill.features import _kernels
 

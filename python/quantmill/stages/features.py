@@ -92,7 +92,7 @@ def regime_table(members: pa.Table, weights: pa.Table) -> pa.Table:
         ("asset_class", "session_date"),
         {
             **regimes,
-            "volatility_state": np.where(states == "", None, states),
+            "volatility_state": _texts(states),
             "high_volatility_probability": probability,
             "proxy_return": proxy[kept],
             "member_count": np.diff(groups)[kept],
@@ -108,6 +108,13 @@ def _weights(row: Mapping[str, Any]) -> RegimeWeights:
     from quantmill.features.regimes import RegimeWeights
 
     return RegimeWeights(**{name: row[name] for name in RegimeWeights.__dataclass_fields__})
+
+
+def _texts(values: NDArray[np.str_]) -> NDArray[np.object_]:
+    """Return texts as objects, None for an empty one."""
+    found = values.astype(object)
+    found[values == ""] = None
+    return found
 
 
 def _codes(table: pa.Table, column: str) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from quantmill.features.regimes import RegimeWeights, regime_parts, regime_score
 
 Floats = NDArray[np.float64]
 RULES = CalibrationRules(points=24)
+PRESENT = RegimeWeights()
 
 
 def clustered(seed: int, length: int = 1900) -> Floats:
@@ -39,26 +41,26 @@ def test_weightings_are_spread_over_the_simplex_and_begin_with_those_in_force() 
 
 def test_choices_do_not_see_what_follows_their_training_span() -> None:
     returns = clustered(1)
-    first = calibrate(returns, rules=RULES)
+    first = calibrate(returns, present=PRESENT, rules=RULES)
     changed = returns.copy()
     test_start = first.folds[1].test_start
     changed[test_start:] *= np.random.default_rng(2).uniform(0.1, 10, len(returns) - test_start)
-    second = calibrate(changed, rules=RULES)
+    second = calibrate(changed, present=PRESENT, rules=RULES)
     assert [fold.weights for fold in first.folds[:2]] == [fold.weights for fold in second.folds[:2]]
     assert first.folds[0].best_inner_score == second.folds[0].best_inner_score
     assert first.folds[1].chosen_score != second.folds[1].chosen_score
 
 
 def test_the_volatility_after_the_last_training_row_was_known_before_the_test() -> None:
-    study = calibrate(clustered(1), rules=RULES)
+    study = calibrate(clustered(1), present=PRESENT, rules=RULES)
     assert all(fold.test_start - (fold.train_end - 1) > RULES.horizon for fold in study.folds)
     spans = [(fold.test_start, fold.test_end) for fold in study.folds]
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
 
 
 def test_scores_are_those_of_a_second_reckoning() -> None:
     returns = clustered(3)
-    fold = calibrate(returns, rules=RULES).folds[-1]
+    fold = calibrate(returns, present=PRESENT, rules=RULES).folds[-1]
     parts = regime_parts(returns, np.array([0, len(returns)]))
     for weights, expected in ((fold.weights, fold.chosen_score), (RegimeWeights(), fold.present_score)):
         score = regime_scores(parts, vars(weights))
@@ -80,12 +82,15 @@ def test_scores_are_those_of_a_second_reckoning() -> None:
 
 def test_the_nearest_weights_within_one_standard_error_are_proposed() -> None:
     """On noise nothing foretells anything. The best alone would keep the weights in force in one market of 25."""
-    kept = [calibrate(np.random.default_rng(seed).normal(0, 0.01, 1100), rules=RULES).proposal for seed in range(12)]
+    kept = [
+        calibrate(np.random.default_rng(seed).normal(0, 0.01, 1100), present=PRESENT, rules=RULES).proposal
+        for seed in range(12)
+    ]
     assert sum(one == RegimeWeights() for one in kept) >= 3
 
 
 def test_a_market_without_enough_history_is_an_error() -> None:
     with pytest.raises(DataContractError, match="has 1000 returns; a nested study needs 1048"):
-        calibrate(np.random.default_rng(0).normal(0, 0.01, 1000))
+        calibrate(np.random.default_rng(0).normal(0, 0.01, 1000), present=PRESENT, rules=RULES)
     with pytest.raises(DataContractError, match="not finite"):
-        calibrate(np.append(clustered(0), np.nan))
+        calibrate(np.append(clustered(0), np.nan), present=PRESENT, rules=RULES)
