@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SEED_FILE = "models/features/regime/seed_regime_weights.csv"
+SCORES = ("chosen_score", "present_score", "climate_score")
 PROXY = """
     select session_date, proxy_return
     from features.market_regimes
@@ -136,7 +137,7 @@ def _show(study: Study, sessions: list[date]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table: Table = Table(title="mean log score of the volatility that followed, out of sample (higher is better)")
+    table: Table = Table(title="mean log score out of sample, higher is better")
     for head in ("tested", "chosen", "in force", "frequencies alone"):
         table.add_column(head, justify="left" if head == "tested" else "right")
     for fold in study.folds:
@@ -146,6 +147,8 @@ def _show(study: Study, sessions: list[date]) -> None:
             f"{fold.present_score:.4f}",
             f"{fold.climate_score:.4f}",
         )
+    table.add_section()
+    table.add_row("all", *(f"{study.mean_score(name):.4f}" for name in SCORES))
     Console().print(table)
 
 
@@ -158,10 +161,10 @@ def _text(
         "",
         f"{_verdict(study).capitalize()}.",
         "",
-        f"Each of {rules.points + 1} weightings gives every session a score. A weighting is judged by the mean logarithm"
-        f" of the probability that its score gave to the third of volatility that the next {rules.horizon} sessions fell"
-        " into; 0 is perfect, -1.0986 says nothing. Weights are chosen within the training span (the nearest to those"
-        " in force among all within one standard error of the best) and judged on the span after it.",
+        f"Each of {rules.points + 1} weightings gives every session a score. It is judged by the mean logarithm of the"
+        f" probability that its score gave to the third of volatility that the next {rules.horizon} sessions fell into;"
+        " 0 is perfect, -1.0986 says nothing. Weights are chosen within the training span (the nearest to those in"
+        " force among all within one standard error of the best) and judged on the span after it.",
         "",
         "| Tested | Chosen | In force | Frequencies alone |",
         "|---|---|---|---|",
@@ -170,6 +173,7 @@ def _text(
             f" {row['present_score']:.4f} | {row['climate_score']:.4f} |"
             for row in rows
         ),
+        f"| all | {' | '.join(f'{study.mean_score(name):.4f}' for name in SCORES)} |",
         "",
         "| Weight | In force | Proposed |",
         "|---|---|---|",
