@@ -10,8 +10,6 @@ import math
 import numpy as np
 from numba import njit, prange, types
 
-from quantmill.features._kernels import ROUNDING
-
 _READ_F1 = types.Array(types.float64, 1, "C", readonly=True)
 _READ_I1 = types.Array(types.int64, 1, "C", readonly=True)
 _F1 = types.float64[::1]
@@ -20,6 +18,8 @@ _F1 = types.float64[::1]
 STAYS = 0.9
 LEAST_VARIANCE = 0.01
 LEAST_DENSITY = 1e-300
+# What lies below this share of the largest move is rounding, not movement.
+ROUNDING = 1e-12
 
 
 @njit(cache=True, nogil=True)
