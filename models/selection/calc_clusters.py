@@ -7,5 +7,5 @@ def model(dbt, session):
         settings=dbt.ref("calc_settings"),
         windows=dbt.ref("windows"),
         pools=dbt.ref("clustering_pools"),
-        returns=dbt.ref("daily_returns"),
+        returns=dbt.ref("aligned_returns"),
     )

@@ -53,8 +53,10 @@ returns as (
     select
         symbol,
         session_date,
-        row_number() over (partition by symbol order by session_date) as return_count
-    from {{ ref('daily_returns') }}
+        count(base_return) over so_far as return_count,
+        count(*) over so_far as local_count
+    from {{ ref('base_returns') }}
+    window so_far as (partition by symbol order by session_date)
 
 ),
 
@@ -62,7 +64,8 @@ history as (
 
     select
         listed.*,
-        coalesce(returns.return_count, 0) as return_count
+        coalesce(returns.return_count, 0) as return_count,
+        coalesce(returns.local_count, 0) as local_count
     from listed
     asof left join returns
         on listed.symbol = returns.symbol and listed.decision_date >= returns.session_date
@@ -114,7 +117,8 @@ judged as (
             and coalesce(gaps.run_length, 0) > {{ setting('simulation.delist_after', 'integer') }}
         )
         or retired.symbol is not null as is_delisted,
-        history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough
+        history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough,
+        history.local_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough_locally
     from directed as history
     inner join windows
         on history.window_set = windows.window_set and history.window_index = windows.window_index
@@ -142,6 +146,7 @@ gated as (
             when is_delisted then 'DELISTED'
             when verdict in ('MISSING', 'TOXIC') then verdict
             when verdict = 'STALE' and {{ setting('quality.gate') }} = 'strict' then verdict
+            when not is_old_enough and is_old_enough_locally then 'CURRENCY_UNCONVERTED'
             when not is_old_enough then 'SHORT_HISTORY'
         end as data_reason
     from judged
@@ -283,6 +288,7 @@ final as (
             [
                 case when not is_healthy then 'HEALTH:' || verdict end,
                 case when is_delisted then 'DELISTED:' || sessions_behind end,
+                case when not is_old_enough and is_old_enough_locally then 'CURRENCY_UNCONVERTED' end,
                 case when not is_old_enough then 'SHORT_HISTORY:' || return_count end
             ],
             gate -> gate is not null

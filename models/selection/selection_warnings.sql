@@ -15,6 +15,7 @@ engines as (
         windows.window_index,
         windows.regime,
         windows.quadrant,
+        windows.is_regime_in_sample,
         engines.item as selection_engine,
         engines.item <> 'baseline' as is_scored
     from windows
@@ -244,6 +245,17 @@ found as (
         'no quadrant was measured: the regime adds nothing to how well an atom fits' as detail
     from engines
     where engines.is_scored and engines.quadrant is null and {{ setting('selection.regime_fit', 'boolean') }}
+    union all
+    select
+        engines.window_set,
+        engines.window_index,
+        engines.selection_engine,
+        'WEIGHTS_IN_SAMPLE' as code,
+        'regime' as subject,
+        cast(null as varchar) as atom_id,
+        'the weights of the regime were tuned on sessions at or after this decision' as detail
+    from engines
+    where engines.is_scored and engines.is_regime_in_sample
     union all
     select
         window_set,

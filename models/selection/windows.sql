@@ -108,10 +108,14 @@ observed as (
         numbered.window_set,
         numbered.window_index,
         numbered.regime_basis,
-        regimes.label,
+        case
+            when {{ setting('regime.thresholds') }} = 'quantile' then regimes.quantile_label
+            else regimes.label
+        end as label,
         regimes.score,
         regimes.quadrant,
         regimes.session_date as regime_date,
+        regimes.tuned_to_date,
         case
             when numbered.regime_basis = 'measured' and coalesce(regimes.observation_count, 0) <= 60
                 then error(
@@ -160,7 +164,9 @@ final as (
         case observed.regime_basis when 'measured' then observed.score end as regime_score,
         case observed.regime_basis when 'measured' then observed.quadrant end as quadrant,
         case observed.regime_basis when 'measured' then observed.regime_date end as regime_date,
-        observed.regime_basis
+        observed.regime_basis,
+        observed.regime_basis = 'measured'
+        and coalesce(numbered.decision_date <= observed.tuned_to_date, false) as is_regime_in_sample
 
     from numbered
     inner join observed

@@ -48,6 +48,8 @@ MODELLED = {
     "features.session_bars": "symbol session_date open high low close total_return_close volume turnover "
     "source load_id known_at_utc",
     "features.daily_returns": "symbol session_date simple_return session_count",
+    "features.base_returns": "symbol session_date local_return base_return conversion",
+    "features.currency_rates": "currency session_date rate is_off_par",
     "features.bar_gaps": "symbol session_date run_length is_excused",
     "features.bar_spikes": "symbol session_date code value donor_symbol is_resolved resolution",
     "features.symbol_health": "symbol as_of_date verdict reasons expected_sessions missing_sessions last_session_date",

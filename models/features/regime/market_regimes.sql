@@ -16,6 +16,7 @@ final as (
         score,
         cast(label as varchar) as label,
         cast(quadrant as varchar) as quadrant,
+        cast(quantile_label as varchar) as quantile_label,
 
         -- what the score rests on
         volatility_ratio,
@@ -26,6 +27,15 @@ final as (
         stationarity,
         fat_tail,
 
+        -- what may confirm a crisis
+        cast(volatility_state as varchar) as volatility_state,
+        high_volatility_probability,
+
+        -- quantiles of the scores so far
+        quiet_limit,
+        turbulent_limit,
+        crisis_limit,
+
         -- the axes of the quadrant
         growth,
         stress,
@@ -35,7 +45,11 @@ final as (
         member_count,
         observation_count,
         cast(weighting as varchar) as weighting,
-        known_at_utc
+        known_at_utc,
+
+        -- the span that the weights of the sub-scores were tuned on
+        cast(tuned_from as date) as tuned_from_date,
+        cast(tuned_to as date) as tuned_to_date
 
     from regimes
 

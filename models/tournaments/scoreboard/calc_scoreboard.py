@@ -5,6 +5,7 @@ def model(dbt, session):
     return score_run(
         current_run=dbt.ref("current_run"),
         settings=dbt.ref("calc_settings"),
+        windows=dbt.ref("windows"),
         configs=dbt.ref("configs"),
         cells=dbt.ref("cells"),
         metrics=dbt.ref("cell_metrics"),

@@ -9,5 +9,5 @@ def model(dbt, session):
         windows=dbt.ref("windows"),
         grid=dbt.ref("session_grid"),
         targets=dbt.ref("target_weights"),
-        returns=dbt.ref("daily_returns"),
+        returns=dbt.ref("aligned_returns"),
     )

@@ -19,18 +19,18 @@ final as (
         atoms.atom_id,
         atoms.symbol,
         atoms.direction,
-        daily_returns.session_date,
+        returns.session_date,
 
         -- the stream
         case atoms.direction
-            when 'LONG' then greatest(daily_returns.simple_return, -1.0)
-            when 'SHORT' then -least(daily_returns.simple_return, 1.0)
+            when 'LONG' then greatest(returns.simple_return, -1.0)
+            when 'SHORT' then -least(returns.simple_return, 1.0)
             else error('atom ' || atoms.atom_id || ' has direction ' || atoms.direction || '; LONG or SHORT was needed')
         end as synthetic_return
 
     from atoms
-    inner join {{ ref('daily_returns') }} as daily_returns on atoms.symbol = daily_returns.symbol
-    inner join {{ ref('session_grid') }} as grid on daily_returns.session_date = grid.session_date
+    inner join {{ ref('aligned_returns') }} as returns on atoms.symbol = returns.symbol
+    inner join {{ ref('session_grid') }} as grid on returns.session_date = grid.session_date
 
 )
 

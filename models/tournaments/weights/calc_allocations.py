@@ -10,5 +10,5 @@ def model(dbt, session):
         candidates=dbt.ref("candidates"),
         decisions=dbt.ref("decisions"),
         streams=dbt.ref("atom_returns"),
-        returns=dbt.ref("daily_returns"),
+        returns=dbt.ref("aligned_returns"),
     )

@@ -489,3 +489,29 @@ def variance_ratio(values, offsets, window, length, out):  # type: ignore[no-unt
             summed /= length * (n - length + 1) * (1.0 - length / n)
             if single > (ROUNDING * largest) ** 2:
                 out[t] = summed / single
+
+
+@njit(types.void(_READ_F1, _READ_I1, types.int64, _READ_F1, _F2), cache=True, nogil=True)
+def expanding_quantiles(values, offsets, least, shares, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows, shares) with quantiles (linear interpolation) of the values of a series up to the row.
+
+    NaN is no value; NaN before `least` values stand.
+    """
+    for series in range(offsets.shape[0] - 1):
+        first, end = offsets[series], offsets[series + 1]
+        ascending = np.empty(end - first)
+        n = 0
+        for t in range(first, end):
+            if not math.isnan(values[t]):
+                place = _first_not_below(ascending, n, values[t])
+                for i in range(n, place, -1):
+                    ascending[i] = ascending[i - 1]
+                ascending[place] = values[t]
+                n += 1
+            for k in range(shares.shape[0]):
+                out[t, k] = math.nan
+                if n >= least:
+                    position = (n - 1) * shares[k]
+                    below = int(position)
+                    above = min(below + 1, n - 1)
+                    out[t, k] = ascending[below] + (position - below) * (ascending[above] - ascending[below])

@@ -6,7 +6,7 @@ Gates read published metrics and add no number of their own but a limit and a ma
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -188,6 +188,7 @@ def score(
     engines: Sequence[str],
     net_returns: Mapping[str, NDArray[np.float64]],
     universe_basis: Literal["pit", "static"],
+    in_sample_window_sets: Collection[str] = (),
 ) -> list[ScoreRow]:
     """Return the verdict on every cell, in the order of `entrants`.
 
@@ -199,7 +200,8 @@ def score(
     `gates.duplicate_correlation` with those of a ranked one counts as the same portfolio and shares its rank (T5.4).
 
     `net_returns`: by cell_id, (m,) returns on one grid of sessions for all cells, NaN where a cell has no session; a
-    cell that is not there resembles none.
+    cell that is not there resembles none. `in_sample_window_sets`: those with a decision whose regime was weighed by
+    weights tuned on what came at or after it; none of their cells is promotable.
 
     Raises `DataContractError` for a cell that appears twice.
     """
@@ -247,7 +249,9 @@ def score(
                 is_strict_candidate=reason is None,
                 not_candidate_reason=reason,
                 is_promotable=False,
-                promotion_blockers=_promotion_blockers(entrant, reason, gates, universe_basis),
+                promotion_blockers=_promotion_blockers(
+                    entrant, reason, gates, universe_basis, entrant.window_set in in_sample_window_sets
+                ),
                 rank=ranks.get(entrant.cell_id),
                 unranked_reason="duplicate" if entrant.cell_id in copies else unranked.get(entrant.cell_id),
                 duplicate_of=copies.get(entrant.cell_id),
@@ -416,13 +420,15 @@ def _not_candidate(entrant: Entrant, vetoes: Sequence[str], tier: Tier) -> str |
 
 
 def _promotion_blockers(
-    entrant: Entrant, not_candidate: str | None, gates: GateSettings, universe_basis: str
+    entrant: Entrant, not_candidate: str | None, gates: GateSettings, universe_basis: str, is_in_sample: bool
 ) -> tuple[str, ...]:
     """Return what stands between a cell and promotion (T5.2). What is not computed yet is missing, so no list is
     empty."""
     found = [] if not_candidate is None else [f"not_candidate:{not_candidate}"]
     if universe_basis != "pit":
         found.append(f"universe_basis:{universe_basis}")
+    if is_in_sample:
+        found.append("weights_in_sample")
     sessions, windows = entrant.value("n_obs") or 0.0, entrant.value("n_windows") or 0.0
     if sessions < gates.promotable_sessions or windows < gates.promotable_windows:
         found.append("sample")

@@ -354,6 +354,10 @@ class RegimeSettings(Record):
     asset_class: AssetClass | None = Field(
         default=None, description="whose market is measured where the basis is measured; else not read"
     )
+    thresholds: Literal["fixed", "quantile"] = Field(
+        description="fixed: labels by the limits that noise implies; quantile: by the 20, 80 and 95 % quantiles of the"
+        " class's own scores so far, fixed until there are 252"
+    )
 
     @model_validator(mode="after")
     def _names_its_source(self) -> RegimeSettings:

@@ -13,6 +13,8 @@ from quantmill.frames import require_columns, require_sorted_unique
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from quantmill.features.regimes import RegimeWeights
+
 
 def return_factor_table(returns: pa.Table) -> pa.Table:
     """Return symbol, session_date and every factor of `return_factors` for each row of `returns`.
@@ -43,17 +45,19 @@ def bar_factor_table(bars: pa.Table) -> pa.Table:
     return _table(bars, ("symbol", "session_date"), factors)
 
 
-def regime_table(members: pa.Table) -> pa.Table:
+def regime_table(members: pa.Table, weights: pa.Table) -> pa.Table:
     """Return one row per asset class and session on which its proxy has five members or more: what `regime_rows` says.
 
     `members` has asset_class, session_date, symbol, simple_return, liquidity (NULL for none), periods_per_year and
-    known_at_utc, in the order of the first three. Beside the regime stand the proxy's return, its number of members,
-    the weighting of the rows that were read (equal, liquidity, or mixed) and when the last member's return was known.
+    known_at_utc, in the order of the first three; `weights` one row per asset class (`other`: those without one) with
+    the weights of the sub-scores, tuned_from and tuned_to (NULL: not tuned). Beside the regime stand the state of
+    volatility, the proxy's return, its number of members, the weighting of the rows that were read (equal, liquidity,
+    or mixed), when the last member's return was known, and the span that the weights were tuned on.
     """
     import pyarrow as pa
 
     from quantmill.features.factors import series_offsets
-    from quantmill.features.regimes import proxy_returns, regime_rows, window_weightings
+    from quantmill.features.regimes import proxy_returns, regime_rows, volatility_states, window_weightings
 
     columns = ("simple_return", "liquidity", "periods_per_year", "known_at_utc")
     require_columns(members, columns, name="regime_members")
@@ -66,18 +70,51 @@ def regime_table(members: pa.Table) -> pa.Table:
     series = series_offsets(classes[first]) if len(kept) else np.zeros(1, dtype=np.int64)
     known = members["known_at_utc"].to_numpy()
     latest = np.maximum.reduceat(known, groups[:-1])[kept] if len(known) else known
-    regimes: dict[str, Any] = dict(regime_rows(proxy[kept], series, _floats(members, "periods_per_year")[first]))
+    by_class = {row["asset_class"]: row for row in weights.to_pylist()}
+    names = members["asset_class"].take(pa.array(first[series[:-1]])).to_pylist() if len(kept) else []
+    chosen = [by_class.get(name, by_class["other"]) for name in names]
+    probability, states = volatility_states(proxy[kept], series)
+    regimes: dict[str, Any] = dict(
+        regime_rows(
+            proxy[kept],
+            series,
+            _floats(members, "periods_per_year")[first],
+            states=states,
+            weights=[_weights(row) for row in chosen],
+        )
+    )
+    tuned = {
+        name: np.repeat(np.array([row[name] for row in chosen], dtype="datetime64[D]"), np.diff(series))
+        for name in ("tuned_from", "tuned_to")
+    }
     return _table(
         members.take(pa.array(first)),
         ("asset_class", "session_date"),
         {
             **regimes,
+            "volatility_state": _texts(states),
+            "high_volatility_probability": probability,
             "proxy_return": proxy[kept],
             "member_count": np.diff(groups)[kept],
             "weighting": window_weightings(weighting[kept], series),
             "known_at_utc": latest,
+            **tuned,
         },
     )
+
+
+def _weights(row: Mapping[str, Any]) -> RegimeWeights:
+    """Return the weights of one row of the table of weights."""
+    from quantmill.features.regimes import RegimeWeights
+
+    return RegimeWeights(**{name: row[name] for name in RegimeWeights.__dataclass_fields__})
+
+
+def _texts(values: NDArray[np.str_]) -> NDArray[np.object_]:
+    """Return texts as objects, None for an empty one."""
+    found = values.astype(object)
+    found[values == ""] = None
+    return found
 
 
 def _codes(table: pa.Table, column: str) -> NDArray[np.int32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def return_matrix(returns: Any, symbols: Sequence[str], sessions: NDArray[np.datetime64]) -> NDArray[np.float64]:
     """Return the simple returns of `symbols` (ascending) on `sessions`, shape (sessions, symbols); NaN for none.
 
-    `returns` is the DuckDB relation of `features.daily_returns`; returns of other sessions are left out.
+    `returns` is the DuckDB relation of `aligned_returns`; returns of other sessions are left out.
     """
     values = np.full((len(sessions), len(symbols)), np.nan)
     if not len(symbols) or not len(sessions):

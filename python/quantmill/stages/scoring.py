@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 STEP = "backtest_score"
 
 
-def score_run(*, current_run: Any, settings: Any, configs: Any, cells: Any, metrics: Any, days: Any) -> pa.Table:
+def score_run(
+    *, current_run: Any, settings: Any, windows: Any, configs: Any, cells: Any, metrics: Any, days: Any
+) -> pa.Table:
     """Return one row per cell: its verdict, and a list of the gates it was judged at.
 
     The arguments are DuckDB relations of the models of the same names, `metrics` of cell_metrics, `days` of
@@ -46,9 +48,17 @@ def score_run(*, current_run: Any, settings: Any, configs: Any, cells: Any, metr
         engines=own.matrix.engines,
         net_returns=_read_returns(context, days),
         universe_basis=own.universe.basis,
+        in_sample_window_sets=_in_sample(context, windows),
     )
     _record(ledger, planned, rows, intent)
     return _table(context.run_id, rows)
+
+
+def _in_sample(context: RunContext, windows: Any) -> set[str]:
+    """Return the window sets with a decision whose regime was weighed by weights tuned on its own future."""
+    rows = fetch(windows, context.run_id, "window_set, window_index")
+    flags = zip(rows["window_set"].to_pylist(), rows["is_regime_in_sample"].to_pylist(), strict=True)
+    return {name for name, is_in_sample in flags if is_in_sample}
 
 
 def _entrants(context: RunContext, planned: list[dict[str, Any]], configs: Any, metrics: Any) -> list[Entrant]:

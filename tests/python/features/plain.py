@@ -241,3 +241,44 @@ def capped_weights(liquidity: Floats, cap: float = 0.10) -> Floats:
         middle = (low + high) / 2
         low, high = (middle, high) if np.minimum(limit, middle * liquidity).sum() < 1 else (low, middle)
     return np.minimum(limit, high * liquidity)
+
+
+def high_volatility(returns: Floats, iterations: int = 100, tolerance: float = 1e-4) -> tuple[float, float]:
+    """Filtered probability of the state of large moves at the last row, and the ratio of the mean moves.
+
+    Forward-backward in logarithms, as Rabiner (1989) writes it; at least 40 rows, none of them equal.
+    """
+    sizes = np.abs(returns[-252:])
+    z = (sizes - sizes.mean()) / sizes.std()
+    n = len(z)
+    mean, variance = np.quantile(z, [0.25, 0.75]), np.ones(2)
+    start, move = np.log([0.5, 0.5]), np.log([[0.9, 0.1], [0.1, 0.9]])
+
+    def forward() -> tuple[Floats, Floats]:
+        density = -0.5 * (np.log(2 * math.pi * variance) + (z[:, None] - mean) ** 2 / variance)
+        alpha = np.empty((n, 2))
+        alpha[0] = start + density[0]
+        for i in range(1, n):
+            alpha[i] = np.logaddexp.reduce(alpha[i - 1][:, None] + move, axis=0) + density[i]
+        return density, alpha
+
+    previous = -math.inf
+    for _ in range(iterations):
+        density, alpha = forward()
+        likelihood = np.logaddexp.reduce(alpha[-1])
+        if abs(likelihood - previous) < tolerance:
+            break
+        previous = likelihood
+        beta = np.zeros((n, 2))
+        for i in range(n - 2, -1, -1):
+            beta[i] = np.logaddexp.reduce(move + density[i + 1] + beta[i + 1], axis=1)
+        held = np.exp(alpha + beta - likelihood)
+        pairs = np.exp(alpha[:-1, :, None] + move + (density + beta)[1:, None, :] - likelihood).sum(axis=0)
+        mean = (held * z[:, None]).sum(axis=0) / held.sum(axis=0)
+        variance = np.maximum((held * (z[:, None] - mean) ** 2).sum(axis=0) / held.sum(axis=0), 0.01)
+        with np.errstate(divide="ignore"):
+            start, move = np.log(held[0]), np.log(pairs / pairs.sum(axis=1, keepdims=True))
+    alpha = forward()[1][-1]
+    high = int(mean[1] >= mean[0])
+    moves = sizes.mean() + sizes.std() * mean
+    return float(np.exp(alpha - np.logaddexp.reduce(alpha))[high]), float(moves[high] / moves[1 - high])

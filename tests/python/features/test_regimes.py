@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from python.features import plain
 from quantmill.errors import BadValue
-from quantmill.features.regimes import RegimeWeights, proxy_returns, regime_rows, window_weightings
+from quantmill.features.regimes import (
+    RegimeWeights,
+    proxy_returns,
+    regime_rows,
+    volatility_states,
+    window_weightings,
+)
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +70,7 @@ def test_the_stress_of_noise_is_rarely_above_its_threshold(of_noise: dict[str, N
 def test_a_larger_shock_scores_higher_and_the_largest_is_usually_a_crisis(noise: Floats) -> None:
     found = []
     for size in (1, 2, 4, 8):
-        shocked = noise.copy()
+        shocked = noise[:1000].copy()
         shocked[:, -10:] *= size
         found.append(last_rows(shocked))
     means = [float(one["score"].mean()) for one in found]
@@ -193,3 +199,82 @@ def test_a_window_that_changes_its_weighting_says_so() -> None:
         np.array(["equal", "equal", "liquidity", "liquidity", "liquidity", "equal"]), np.array([0, 5, 6]), window=3
     )
     assert list(found) == ["equal", "equal", "mixed", "mixed", "liquidity", "equal"]
+
+
+def turning(seed: int, length: int = 600) -> Floats:
+    """Returns whose deviation is 1 % and 4 % for a hundred rows in turn."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 0.01, length) * np.where(np.arange(length) // 100 % 2 == 0, 1.0, 4.0)
+
+
+def test_states_of_volatility_agree_with_their_second_implementation() -> None:
+    values = turning(3)
+    probability, state = volatility_states(values, np.array([0, 600]))
+    assert np.isnan(probability[:39]).all()
+    assert set(state[:39]) == {""}
+    for t in range(39, 600, 7):
+        expected, ratio = plain.high_volatility(values[: t + 1])
+        assert probability[t] == pytest.approx(expected, abs=1e-6), t
+        assert (state[t] == "HIGH_VOL") == (expected > 0.5 and ratio >= 2), t
+
+
+def test_a_market_that_has_turned_violent_is_in_the_state_of_high_volatility() -> None:
+    states = np.array([volatility_states(turning(seed)[:330], np.array([0, 330]))[1] for seed in range(40)])
+    assert (states[:, 305:330] == "HIGH_VOL").mean() > 0.85
+    assert (states[:, 285:300] == "HIGH_VOL").mean() < 0.1
+
+
+def test_what_does_not_move_has_no_state() -> None:
+    probability, state = volatility_states(np.full(100, 0.01), np.array([0, 100]))
+    assert np.isnan(probability).all()
+    assert set(state) == {""}
+
+
+def test_states_do_not_see_what_follows_and_series_do_not_see_each_other() -> None:
+    first, second = turning(1, 300), turning(2, 280)
+    together = volatility_states(np.concatenate([first, second]), np.array([0, 300, 580]))
+    alone = volatility_states(second[:260], np.array([0, 260]))
+    np.testing.assert_array_equal(together[0][300:560], alone[0])
+    np.testing.assert_array_equal(together[1][300:560], alone[1])
+
+
+def test_a_state_of_high_volatility_confirms_a_crisis_and_makes_none(noise: Floats) -> None:
+    shocked = noise[:1000].copy()
+    shocked[:, -10:] *= 4
+    offsets = np.arange(1001) * 252
+    flat, periods = shocked.ravel(), np.full(shocked.size, 252.0)
+    without = {name: column[offsets[1:] - 1] for name, column in regime_rows(flat, offsets, periods).items()}
+    states = np.full(flat.size, "HIGH_VOL")
+    found = {
+        name: column[offsets[1:] - 1] for name, column in regime_rows(flat, offsets, periods, states=states).items()
+    }
+    changed = found["label"] != without["label"]
+    assert changed.sum() > 100
+    assert set(found["label"][changed]) == {"CRISIS"}
+    assert (found["score"][changed] > 1.5).all()
+    assert (found["label"][found["score"] <= 1.5] != "CRISIS").all()
+
+
+def test_quantile_limits_are_those_of_the_scores_so_far() -> None:
+    values = turning(5, 700)
+    found = regime_rows(values, np.array([0, 700]), np.full(700, 252.0))
+    first = 19 + 252 - 1
+    assert np.isnan(found["crisis_limit"][:first]).all()
+    assert (found["quantile_label"][:first] == found["label"][:first]).all()
+    for t in (first, 400, 699):
+        scores = found["score"][19 : t + 1]
+        limits = [found[name][t] for name in ("quiet_limit", "turbulent_limit", "crisis_limit")]
+        assert limits == pytest.approx(np.quantile(scores, [0.20, 0.80, 0.95]), rel=1e-12)
+    late = np.arange(700) >= first
+    assert (found["quantile_label"][late & (found["score"] >= found["crisis_limit"])] == "CRISIS").all()
+    assert (found["quantile_label"] != found["label"]).any()
+
+
+def test_weights_of_one_series_change_no_other() -> None:
+    values = np.concatenate([turning(7, 300), turning(8, 300)])
+    offsets, periods = np.array([0, 300, 600]), np.full(600, 252.0)
+    heavy = RegimeWeights(volatility_ratio=0.60, turbulence=0.0)
+    plain_rows = regime_rows(values, offsets, periods)
+    found = regime_rows(values, offsets, periods, weights=[RegimeWeights(), heavy])
+    np.testing.assert_array_equal(found["score"][:300], plain_rows["score"][:300])
+    assert (found["score"][320:] != plain_rows["score"][320:]).any()

@@ -560,6 +560,10 @@ def test_nothing_is_promotable_and_the_blockers_are_named() -> None:
     )
     short = board(entrant(metrics={"n_obs": 239.0}), universe_basis="pit", tier="smoke")["a"]
     assert short.promotion_blockers[:2] == ("not_candidate:tier_smoke", "sample")
+    tuned = board(entrant(), universe_basis="pit", in_sample_window_sets={"secular"})["a"]
+    assert tuned.promotion_blockers[0] == "weights_in_sample"
+    apart = board(entrant(), universe_basis="pit", in_sample_window_sets={"golden"})["a"]
+    assert "weights_in_sample" not in apart.promotion_blockers
 
 
 def test_a_cell_that_enters_twice_is_named() -> None:
