@@ -303,7 +303,13 @@ reasoned as (
                 reason := case
                     when one.ok then null
                     when one.value is null then 'null:' || one.field
-                    else one.field || ' ' || one.value || ' is not ' || one.op || ' ' || one.threshold
+                    else one.field || ' ' || one.value || ' is not '
+                        || case one.op
+                            when 'greater' then '>'
+                            when 'egreater' then '>='
+                            when 'less' then '<'
+                            when 'eless' then '<='
+                        end || ' ' || one.threshold
                 end,
                 is_strategy := one.is_strategy
             ) for one in gate_values
