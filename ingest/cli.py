@@ -311,7 +311,8 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--scope", help="Comma-separated symbols; the same as --symbol."),
         click.option(
-            "--as-of", help="Moment to work for, ISO with a zone. Left out: now, or the profile's own with a request clock."
+            "--as-of",
+            help="Moment to work for, ISO with a zone. Left out: now, or with a request clock the profile's.",
         ),
         click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
         click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),

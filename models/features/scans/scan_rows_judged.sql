@@ -303,13 +303,10 @@ reasoned as (
                 reason := case
                     when one.ok then null
                     when one.value is null then 'null:' || one.field
-                    else one.field || ' ' || one.value || ' is not '
-                        || case one.op
-                            when 'greater' then '>'
-                            when 'egreater' then '>='
-                            when 'less' then '<'
-                            when 'eless' then '<='
-                        end || ' ' || one.threshold
+                    when one.op = 'greater' then one.field || ' ' || one.value || ' is not > ' || one.threshold
+                    when one.op = 'egreater' then one.field || ' ' || one.value || ' is not >= ' || one.threshold
+                    when one.op = 'less' then one.field || ' ' || one.value || ' is not < ' || one.threshold
+                    when one.op = 'eless' then one.field || ' ' || one.value || ' is not <= ' || one.threshold
                 end,
                 is_strategy := one.is_strategy
             ) for one in gate_values

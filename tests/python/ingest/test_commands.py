@@ -196,9 +196,7 @@ def test_a_network_that_is_down_ends_with_five_and_every_request_is_a_load(
     assert warehouse.rows("select status, count(*) from raw.loads group by 1") == [("FAILED", 2)]
 
 
-def test_a_source_that_is_not_asked_any_more_is_asked_for_features_once(
-    venue: Venue, run: Run, warehouse: Any
-) -> None:
+def test_a_source_that_is_not_asked_any_more_is_asked_for_features_once(venue: Venue, run: Run, warehouse: Any) -> None:
     venue.fault("html", sources="tradingview_scanner", skip=6)
     code, out, _ = run("flow", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER)
     assert (code, "features, attempt 2" in out) == (5, False)
