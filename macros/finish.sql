@@ -63,8 +63,8 @@
         from (select * from selection.windows" ~ own ~ ") as windows left join (select distinct run_id, window_set,
         window_index from selection.candidates) as candidates using (run_id, window_set, window_index))").rows[0] %}
     {% if unnamed[1] %}
-        {% do log('attention: ' ~ unnamed[1] ~ ' of ' ~ unnamed[0] ~ ' windows have no candidate, the last of them decided'
-            ~ ' on ' ~ unnamed[2] ~ ': no scan known then names anybody; docs/data.md says how scans of the past are replayed',
+        {% do log('attention: ' ~ unnamed[1] ~ ' of ' ~ unnamed[0] ~ ' windows have no candidate, the last of them'
+            ~ ' decided on ' ~ unnamed[2] ~ ': no scan known then names anybody; docs/data.md says how scans of the past are replayed',
             info=true) %}
     {% endif %}
     {% set relaxed = run_query("select count(distinct window_index) from tournaments.allocation_events" ~ own
