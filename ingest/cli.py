@@ -200,8 +200,17 @@ def import_command(
     check_options(options, now=_now())
     with open_session(current_home(), holder=f"ingest import {file.name}", clock=_now, say=say) as session:
         outcomes = import_file(session, file, options)
+        examples = session.connection.execute(
+            """
+            select code || ', for example: ' || min(detail) from raw.quarantine
+            where list_contains(?::varchar[], load_id) group by code order by code
+            """,
+            [[outcome.load_id for outcome in outcomes]],
+        ).fetchall()
     for outcome in outcomes:
         say(f"{outcome.kind}: {describe(outcome)}")
+    for (example,) in examples:
+        say(f"  {example}")
     _finish(outcomes, say)
 
 
@@ -302,7 +311,8 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--scope", help="Comma-separated symbols; the same as --symbol."),
         click.option(
-            "--as-of", help="Moment to work for, ISO with a zone. A profile with a request clock takes its own."
+            "--as-of",
+            help="Moment to work for, ISO with a zone. Left out: now, or with a request clock the profile's.",
         ),
         click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
         click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),
@@ -349,7 +359,7 @@ def features(waive: str | None, **options: Any) -> None:
 @cli.command()
 @_data_options
 def repair(**options: Any) -> None:
-    """Heal what is missing, stale, degraded or (named by --symbol) toxic: deep, slow, then from another source."""
+    """Heal what is missing, stale, degraded or (by --symbol or --force) toxic: deep, slow, then from another source."""
     _run("repair", **options)
 
 
@@ -371,7 +381,10 @@ def audit(**options: Any) -> None:
 @_data_options
 @click.option("--waive", help="Why an incomplete coverage of features is let through.")
 def flow(waive: str | None, **options: Any) -> None:
-    """Run the data cycle: scan, metadata, bars, repair, features, registry, snapshot."""
+    """Run the data cycle: scan, metadata, bars, repair, features.
+
+    What lands goes to the workbench; 'python -m quantmill build' judges it, selects from it and publishes.
+    """
     _run("flow", waiver=waive, **options)
 
 

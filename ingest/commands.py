@@ -122,7 +122,7 @@ def run_command(
                 say(f"as of {day:%Y-%m-%d %H:%M}Z")
             done = getattr(cycle, wish.command)()
             results += done if isinstance(done, list) else [done]
-    _raise_for(results, say)
+    _raise_for(results, say, is_request_clock=is_request_clock)
     return results
 
 
@@ -176,8 +176,11 @@ def _days(wish: Wish, *, is_request_clock: bool, moment: datetime) -> list[datet
     return [datetime.combine(first + timedelta(days=number), at, tzinfo=UTC) for number in range(count)]
 
 
-def _raise_for(results: list[Result], say: Callable[[str], None]) -> None:
-    """Raise the error of the worst result: network before health before data."""
+def _raise_for(results: list[Result], say: Callable[[str], None], *, is_request_clock: bool) -> None:
+    """Raise the error of the worst result: network before health before data.
+
+    With a request clock nobody but a simulated venue answers, so one that cannot be reached was not opened.
+    """
     worst = max(results, key=lambda result: result.exit_code, default=None)
     if worst is None or not worst.exit_code:
         remedies = {result.remedy for result in results if result.failed and result.remedy}
@@ -186,4 +189,7 @@ def _raise_for(results: list[Result], say: Callable[[str], None]) -> None:
         return
     error = {3: DataContractError, 4: HealthGateError, 5: NetworkError}[worst.exit_code]
     shown = "; ".join(worst.failed[:3]) + ("; ..." if len(worst.failed) > 3 else "")
-    raise error(f"{worst.command}: {shown}", remedy=worst.remedy or "run it again", failed=list(worst.failed))
+    remedy = worst.remedy or "run it again"
+    if is_request_clock and any("CONNECTION: " in line for line in worst.failed):
+        remedy = f"open the simulated venue: 'python -m tests.market exec -- COMMAND' does, and so does {remedy}"
+    raise error(f"{worst.command}: {shown}", remedy=remedy, failed=list(worst.failed))

@@ -76,6 +76,8 @@ class Cycle:
     is_strict: bool = False
     waiver: str | None = None
     _networks: dict[datetime, Network] = field(default_factory=dict)
+    # Lines about failures that were said already: the steps of a cycle meet the same ones again.
+    _told: set[str] = field(default_factory=set)
 
     @property
     def network(self) -> Network:
@@ -250,6 +252,7 @@ class Cycle:
             scope = sorted(set(self.followed()) & set(self._failed_before()))
         if not scope:
             result = Result("recover", notes=["the last cycle left no failure behind"])
+            self._tell(result)
             return result
         return self._recorded(
             "recover", lambda result: self._repair(scope, result, only_slow=True), {"symbols": len(scope)}
@@ -308,7 +311,8 @@ class Cycle:
                 }
             )
             wanted = left
-            if not wanted:
+            # a source that is not asked any more in this command answers no later attempt either
+            if not wanted or all((outcome.error or "").startswith("CIRCUIT_OPEN") for _, outcome in landed):
                 break
         covered_count = len(symbols) - len(wanted)
         self.session.record(
@@ -462,6 +466,11 @@ class Cycle:
             named = (
                 f"PROFILE={self.profile}" if self.profile else f"SYMBOL={','.join(row['symbol'] for row in bad[:3])}"
             )
+            # a profile with a request clock takes its own moment unless told, and TOXIC is left alone unless named
+            if self.acquisition and self.acquisition.clock == "request" and self.as_of != self.acquisition.as_of:
+                named += f" AS_OF={self.as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            if self.profile and any(row["verdict"] == "TOXIC" for row in bad):
+                named += " FORCE=1"
             result.remedy = f"make data-repair {named}"
 
     def _tell_pass(self, done: Pass) -> None:
@@ -478,10 +487,14 @@ class Cycle:
         self.session.say(f"{result.command}: {shown or 'nothing to do'}")
         for note in result.notes:
             self.session.say(note)
-        for line in result.failed[:20]:
+        new = [line for line in dict.fromkeys(result.failed) if line not in self._told]
+        self._told.update(new)
+        for line in new[:20]:
             self.session.say(f"  {line}")
-        if len(result.failed) > 20:
-            self.session.say(f"  ... and {len(result.failed) - 20} more: select * from ops.symbol_registry")
+        if len(new) > 20:
+            self.session.say(f"  ... and {len(new) - 20} more: select * from ops.symbol_registry")
+        if len(new) < len(result.failed):
+            self.session.say(f"  {len(result.failed) - len(new):,} more as said above")
 
 
 def market_of(exchange: Exchange | None) -> str:
@@ -522,4 +535,8 @@ def planned(cycle: Cycle, command: str) -> list[str]:
     if command in ("repair", "recover"):
         failing = synchroniser.failing(symbols, is_toxic_too=bool(cycle.symbols))
         return [f"{row['symbol']}: {row['verdict']} ({row['reasons']})" for row in failing] or ["nothing fails"]
-    return [f"{command} of {len(symbols)} symbols", *symbols[:20]]
+    more = [f"... and {len(symbols) - 20:,} more"] if len(symbols) > 20 else []
+    named = [f"{command} of {len(symbols):,} symbols", *symbols[:20], *more]
+    if command == "flow" and cycle.acquisition and cycle.acquisition.scanners:
+        return [*planned(cycle, "scan"), *named, "and whom these scans name"]
+    return named

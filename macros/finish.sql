@@ -57,6 +57,16 @@
         {% do log('attention: ' ~ failed[1] ~ ' of ' ~ failed[0] ~ ' configurations failed, with too few windows solved'
             ~ ' as asked: see tournaments.configs', info=true) %}
     {% endif %}
+    {# a scan names the candidates of the decisions after it; without one before a decision its window is empty #}
+    {% set unnamed = run_query("select count(*), count(*) filter (where not is_named), max(case when not is_named then
+        decision_date end) from (select windows.decision_date, candidates.run_id is not null as is_named
+        from (select * from selection.windows" ~ own ~ ") as windows left join (select distinct run_id, window_set,
+        window_index from selection.candidates) as candidates using (run_id, window_set, window_index))").rows[0] %}
+    {% if unnamed[1] %}
+        {% do log('attention: ' ~ unnamed[1] ~ ' of ' ~ unnamed[0] ~ ' windows have no candidate, the last of them'
+            ~ ' decided on ' ~ unnamed[2] ~ ': no scan known then names anybody; docs/data.md says how scans of the past are replayed',
+            info=true) %}
+    {% endif %}
     {% set relaxed = run_query("select count(distinct window_index) from tournaments.allocation_events" ~ own
         ~ " and code = 'CAP_RELAXED'").rows[0][0] %}
     {% if relaxed %}

@@ -74,9 +74,15 @@ def require_column(columns: Sequence[str], wanted: str, *, origin: str, option: 
     """Return the column `wanted`; if it is missing raise `DataContractError` with the nearest one."""
     if wanted in columns:
         return wanted
-    near = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.0)
+    by_lower = {name.lower(): name for name in columns}
+    near = [by_lower[name] for name in difflib.get_close_matches(wanted.lower(), by_lower, n=1, cutoff=0.5)]
+    separators = [mark for mark in (";", "\t", "|", ",") if len(columns) == 1 and mark in columns[0]]
+    if separators:
+        remedy = f"its columns look separated by {separators[0]!r}: give --delimiter"
+    else:
+        remedy = f"did you mean {near[0]!r}? see {option}" if near else f"name its column by {option}"
     raise DataContractError(
         f"{origin} has no column {wanted!r}; it has {', '.join(columns)}",
-        remedy=f"did you mean {near[0]!r}? see {option}; nothing was landed",
+        remedy=f"{remedy}; nothing was landed",
         found=list(columns),
     )

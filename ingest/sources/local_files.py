@@ -65,7 +65,8 @@ def parse_moment(text: str, *, option: str) -> datetime:
             f"{option} is {text!r}, which is no ISO time", remedy="write it like 2024-03-28T21:00:00Z"
         ) from error
     if moment.tzinfo is None:
-        raise BadValue(f"{option} is {text!r}, which has no zone", remedy=f"write it like {text}Z for UTC")
+        whole = text if len(text) > len("2024-03-28") else f"{moment:%Y-%m-%dT%H:%M:%S}"
+        raise BadValue(f"{option} is {text!r}, which has no zone", remedy=f"write it like {whole}Z for UTC")
     return moment.astimezone(UTC)
 
 

@@ -306,7 +306,10 @@ reasoned as (
                 reason := case
                     when one.ok then null
                     when one.value is null then 'null:' || one.field
-                    else one.field || ' ' || one.value || ' is not ' || one.op || ' ' || one.threshold
+                    when one.op = 'greater' then one.field || ' ' || one.value || ' is not > ' || one.threshold
+                    when one.op = 'egreater' then one.field || ' ' || one.value || ' is not >= ' || one.threshold
+                    when one.op = 'less' then one.field || ' ' || one.value || ' is not < ' || one.threshold
+                    when one.op = 'eless' then one.field || ' ' || one.value || ' is not <= ' || one.threshold
                 end,
                 is_strategy := one.is_strategy
             ) for one in gate_values

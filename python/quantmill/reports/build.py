@@ -84,9 +84,13 @@ def write_report(home: Home, *, run_id: str | None, profile: str, force: bool) -
     failed = [(page, section) for page in pages for section in page.sections if section.status == FAIL]
     if failed:
         total = sum(len(page.sections) for page in pages)
+        # sections of one page mostly fail for one reason: it is said once
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for page, section in failed:
+            reasons.setdefault((page.file, " ".join(section.failures)), []).append(section.title)
         raise ReportIncomplete(
             f"{len(failed)} of {total} sections of {folder} failed: "
-            + " ".join(f"{page.file} {section.title}: {' '.join(section.failures)}" for page, section in failed),
+            + "; ".join(f"{file} ({', '.join(titles)}): {reason}" for (file, reason), titles in reasons.items()),
             remedy="the pages were written and show the same reasons",
             sections=[f"{page.file}#{section.id}" for page, section in failed],
         )

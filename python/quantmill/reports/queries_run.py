@@ -107,7 +107,8 @@ select
     allocations.window_index,
     windows.decision_date,
     windows.primary_end_date,
-    allocations.cash
+    allocations.cash,
+    allocations.net_cash
 from tournaments.window_allocations as allocations
 inner join selection.windows as windows
     on allocations.run_id = windows.run_id

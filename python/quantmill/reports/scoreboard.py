@@ -113,12 +113,12 @@ def gates_section(reader: Reader, section: Section) -> None:
     for gate in names:
         own = found.get((headline["cell_id"], gate)) if headline else None
         if own is not None and own["is_passed"] is False and not own["is_informational"]:
-            section.find(
-                WARN,
-                f"The headline fails {gate}: {readable(own['value'], 'plain')} where the limit is"
-                f" {readable(own['limit_value'], 'plain')}.",
-                guard="Gates",
-            )
+            measured = [own["value"], own["limit_value"]]
+            if None in measured:
+                why = f"{own['status']}, {own['reason'] or 'nothing was measured'}"
+            else:
+                why = " where the limit is ".join(readable(value, "plain") for value in measured)
+            section.find(WARN, f"The headline fails {gate}: {why}.", guard="Gates")
     section.blocks.append(
         Chart(
             id="gates",

@@ -303,7 +303,10 @@ def histogram_section(reader: Reader, section: Section, subject: Subject) -> Non
 
 
 def weights_section(reader: Reader, section: Section, subject: Subject) -> None:
-    """Fill the section with the target book of each decision; weights and cash of every book make one."""
+    """Fill the section with the target book of each decision; weights and cash of every book make one.
+
+    A short position has a negative weight and its proceeds are cash, so the net cash of the book is meant.
+    """
     config_id = subject.config["config_id"]
     windows = [row for row in reader.ask("allocations") if row["config_id"] == config_id]
     every = reader.ask("weights")
@@ -315,7 +318,7 @@ def weights_section(reader: Reader, section: Section, subject: Subject) -> None:
         key = row["config_id"], row["window_index"]
         totals[key] = totals.get(key, 0.0) + row["net_weight"]
     books = reader.ask("allocations")
-    worst = max(abs(totals.get((row["config_id"], row["window_index"]), 0.0) + row["cash"] - 1) for row in books)
+    worst = max(abs(totals.get((row["config_id"], row["window_index"]), 0.0) + row["net_cash"] - 1) for row in books)
     section.find(
         OK if worst <= TOLERANCE else FAIL,
         f"Weights and cash add up to one in all {len(books):,} books of the run; the largest"

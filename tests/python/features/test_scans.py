@@ -55,9 +55,9 @@ def test_every_gate_that_is_on_has_an_entry_and_no_other() -> None:
     assert failed == "trend_adx,trend_momentum"
     assert [(one["field"], one["ok"], one["reason"]) for one in json.loads(detail)] == [
         ("Value.Traded", True, None),
-        ("ADX", False, "ADX 19.16 is not egreater 20.0"),
+        ("ADX", False, "ADX 19.16 is not >= 20.0"),
         ("Perf.W", True, None),
-        ("Perf.1M", False, "Perf.1M 0.5 is not greater 1.0"),
+        ("Perf.1M", False, "Perf.1M 0.5 is not > 1.0"),
     ]
 
 
@@ -90,8 +90,8 @@ def test_under_or_one_strategy_gate_is_enough_and_hygiene_still_holds() -> None:
     )
     assert outcomes(pipeline) == {
         "AAUSDT": (None, None),
-        "BBUSDT": ("liquidity", "Value.Traded 1000000.0 is not greater 5000000.0"),
-        "CCUSDT": ("trend_combined", "ADX 10.0 is not egreater 20.0 or Perf.W -2.0 is not greater 0.0"),
+        "BBUSDT": ("liquidity", "Value.Traded 1000000.0 is not > 5000000.0"),
+        "CCUSDT": ("trend_combined", "ADX 10.0 is not >= 20.0 or Perf.W -2.0 is not > 0.0"),
     }
 
 
@@ -245,7 +245,7 @@ def test_the_thematic_scanner_takes_a_trend_that_the_equity_scanner_finds_too_we
     equity = judged(shipped("etf_equity_momentum"), *FUNDS)
     assert kept(thematic) == ["ASTX", "RKLX", "SHLD"]
     assert kept(equity) == ["ASTX", "RKLX"]
-    assert outcomes(equity)["SHLD"] == ("trend_adx", "ADX 19.16 is not egreater 20.0")
+    assert outcomes(equity)["SHLD"] == ("trend_adx", "ADX 19.16 is not >= 20.0")
 
 
 def test_a_hundred_funds_that_trade_more_keep_no_riser_from_its_gates() -> None:

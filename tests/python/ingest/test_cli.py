@@ -63,7 +63,10 @@ def write(warehouse: Any, data: str | bytes, name: str = "prices.csv") -> str:
         (ROWS, "prices.csv", [*BASE, "--date-column", "date"], 2, "exactly one of --symbol"),
         (ROWS, "prices.csv", [*LONG, "--time-column", "date"], 2, "exactly one of --date-column"),
         (ROWS, "prices.csv", [*LONG, "--received-at", "2024-03-28T21:00:00"], 2, "has no zone"),
+        (ROWS, "prices.csv", [*LONG, "--received-at", "2024-03-28"], 2, "write it like 2024-03-28T00:00:00Z"),
         (ROWS, "prices.csv", [*LONG, "--received-at", "yesterday"], 2, "no ISO time"),
+        (ROWS.replace(",", ";"), "prices.csv", LONG, 3, "separated by ';': give --delimiter"),
+        (ROWS.replace("close", "PX_LAST"), "prices.csv", LONG, 3, "name its column by --map"),
         (ROWS, "prices.csv", [*LONG, "--received-at", "2999-01-01T00:00:00Z"], 2, "ahead of the clock"),
         (ROWS, "prices.csv", [*LONG, "--interval", "1D"], 2, "did you mean"),
         (ROWS, "prices.csv", [*LONG, "--interval", "1h"], 2, "use --time-column"),
@@ -105,10 +108,11 @@ def test_an_import_tells_what_it_did_and_a_repeat_is_up_to_date(warehouse: Any, 
 
 
 def test_a_wholly_rejected_file_is_recorded_and_ends_with_three(warehouse: Any, run: Any) -> None:
-    code, _, error = run("import", write(warehouse, ROWS.replace(",10", ",zero")), *LONG)
+    code, out, error = run("import", write(warehouse, ROWS.replace(",10", ",zero")), *LONG)
     assert code == 3
     assert error.startswith("DataContractError: load ")
     assert "NOT_FINITE 1" in error
+    assert "NOT_FINITE, for example: close is zero" in out
     assert warehouse.rows("select status from raw.loads where kind = 'bars'") == [("REJECTED",)]
 
 

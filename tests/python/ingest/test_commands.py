@@ -109,6 +109,7 @@ def test_the_incident_rejects_twenty_two_loads_and_a_repair_heals_them(venue: Ve
     )
     assert donor == "BINANCE:BCHUSDT"
     assert "BINANCE:ADAUSDT: TOXIC" in out
+    assert f"to try again: make data-repair PROFILE=simulated_crypto AS_OF={AFTER} FORCE=1" in out, "TOXIC waits for it"
     venue.heal()
     venue.requests_log.clear()
     assert run("bars", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
@@ -161,7 +162,8 @@ def test_a_stale_source_is_named_then_healed_by_the_other(venue: Venue, run: Run
         ("binance",),
         ("tradingview",),
     ]
-    assert run("recover", *PROFILE, *scope, "--as-of", AFTER)[1].strip() in ("", "recover: nothing to do")
+    said = run("recover", *PROFILE, *scope, "--as-of", AFTER)[1].splitlines()
+    assert said == ["recover: nothing to do", "the last cycle left no failure behind"]
 
 
 def test_a_replay_scans_every_day_and_only_with_a_request_clock(venue: Venue, run: Run, warehouse: Any) -> None:
@@ -203,6 +205,8 @@ def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run:
     code, out, _ = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER, "--dry-run")
     assert code == 0
     assert "BINANCE:BTCUSDT: " in out and "bars of binance" in out
+    code, out, _ = run("flow", *PROFILE, "--as-of", AFTER, "--dry-run")
+    assert (code, "binance_perp_long_trend: up to " in out, "flow of 2 symbols" in out) == (0, True, True)
     assert venue.requests_log == []
     assert count(warehouse, "raw.loads") == 0
 
@@ -215,7 +219,17 @@ def test_a_network_that_is_down_ends_with_five_and_every_request_is_a_load(
         monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", f"{scheme}://127.0.0.1:9")
     code, _, err = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:ETHUSDT", "--as-of", AFTER)
     assert (code, err.startswith("NetworkError: bars: ")) == (5, True)
+    assert "open the simulated venue: 'python -m tests.market exec" in err
     assert warehouse.rows("select status, count(*) from raw.loads group by 1") == [("FAILED", 2)]
+
+
+def test_a_source_that_is_not_asked_any_more_is_asked_for_features_once(venue: Venue, run: Run, warehouse: Any) -> None:
+    venue.fault("html", sources="tradingview_scanner", skip=6)
+    code, out, _ = run("flow", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER)
+    assert (code, "features, attempt 2" in out) == (5, False)
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    assert len(lines) == len(set(lines)), "the steps of a cycle do not repeat one another's failures"
+    assert "more as said above" in out
 
 
 def test_features_are_asked_for_again_where_they_failed_and_a_waiver_is_recorded(
