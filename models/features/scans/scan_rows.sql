@@ -11,6 +11,22 @@ with code as (
 
 ),
 
+-- what is landed never changes: only another version of the code would read it in another way
+wanted as (
+
+    select load_id
+    from {{ ref('stg_scan_rows') }}
+    {% if is_incremental() %}
+        except
+        select earlier.load_id
+        from {{ this }} as earlier
+        inner join code on earlier.code_digest = code.code_digest
+    {% else %}
+        group by load_id
+    {% endif %}
+
+),
+
 landed as (
 
     select
@@ -29,16 +45,8 @@ landed as (
         rows.scanned_at_utc,
         code.code_digest
     from {{ ref('stg_scan_rows') }} as rows
+    semi join wanted on rows.load_id = wanted.load_id
     cross join code
-    {% if is_incremental() %}
-        -- what is landed never changes: only another version of the code would read it in another way
-        where
-            rows.load_id not in (
-                select earlier.load_id
-                from {{ this }} as earlier
-                where earlier.code_digest = code.code_digest
-            )
-    {% endif %}
 
 ),
 
