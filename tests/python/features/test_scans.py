@@ -95,6 +95,40 @@ def test_under_or_one_strategy_gate_is_enough_and_hygiene_still_holds() -> None:
     }
 
 
+def test_a_candidate_of_an_index_was_a_member_on_the_day_of_the_scan() -> None:
+    of = scanner(index_id="dw30", venue_class="listed", market="america", calendar_id="XNYS")
+    pipeline = Pipeline()
+    without_bars(pipeline, "symbols", "symbol_identity", "symbol_tags")
+    pipeline.give(
+        "calc_index_members",
+        """
+        select 'dw30' as index_id, symbol, first::date as valid_from, last::date as valid_to from (values
+            ('NASDAQ:WBA', '2018-06-26', '2024-02-26'), ('NASDAQ:AMZN', '2024-02-26', null),
+            ('NYSE:GE', '1907-11-07', '2018-06-26')) as members (symbol, first, last)
+        union all select 'sp500', 'NYSE:GE', date '1957-03-04', null
+        """,
+    )
+    shares = [
+        {"s": symbol, "type": "stock", "Value.Traded": 9e6, "Recommend.All": 0.1}
+        for symbol in ("NASDAQ:WBA", "NASDAQ:AMZN", "NYSE:GE")
+    ]
+    for day in (datetime(1900, 1, 1), datetime(2024, 2, 25, 23, 59), datetime(2024, 2, 26)):
+        scan(pipeline, of, shares, at=day)
+    pipeline.build("scan_candidates")
+    found = pipeline.ask("select scanned_at_utc::date::varchar, symbol, drop_reason from scan_candidates order by all")
+    assert found == [
+        ("1900-01-01", "NASDAQ:AMZN", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("1900-01-01", "NASDAQ:WBA", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("1900-01-01", "NYSE:GE", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("2024-02-25", "NASDAQ:AMZN", "NOT_A_MEMBER:dw30"),
+        ("2024-02-25", "NASDAQ:WBA", None),
+        ("2024-02-25", "NYSE:GE", "NOT_A_MEMBER:dw30"),
+        ("2024-02-26", "NASDAQ:AMZN", None),
+        ("2024-02-26", "NASDAQ:WBA", "NOT_A_MEMBER:dw30"),
+        ("2024-02-26", "NYSE:GE", "NOT_A_MEMBER:dw30"),
+    ]
+
+
 def test_the_first_stage_in_the_order_of_the_layer_is_the_one_that_drops() -> None:
     volatility = {"gate": "volatility", "field": "Volatility.D", "operation": "greater", "threshold": 1.0}
     of = scanner(gates=(ADX, LIQUID, volatility), exclusions={"bases": ("CC",)})
