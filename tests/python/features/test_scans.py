@@ -215,6 +215,25 @@ def test_a_floor_of_twenty_million_leaves_nine_and_one_of_five_leaves_fifteen_lo
     assert count(5e6, gates=(bearish,), direction="SHORT") == 10
 
 
+def test_seventeen_listings_of_twelve_coins_are_twelve_candidates_by_dedupe_alone() -> None:
+    """F-7: the contracts of BNB stand for one; what selection makes of the twelve is a unit test of its funnel."""
+    symbols = [f"BINANCE:{base}USDT.P" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "LTC", "LINK")]
+    symbols += [f"BINANCE:{base}USDT.P" for base in ("AVAX", "DOT", "UNI")]
+    symbols += [f"BINANCE:{base}USDC.P" for base in ("BTC", "ETH", "SOL", "XRP")] + ["BINANCE:BNBUSD.P"]
+    assert len(symbols) == 17
+    rows = []
+    for number, symbol in enumerate(symbols):
+        base, quote = symbol.split(":")[1].removesuffix(".P").replace("USD", " USD").split()
+        rows.append(coin(symbol, base, quote, **FULL | {"Value__Traded": (200 - number) * 1e6}))
+    pipeline = judged(scanner(venue_class="perp"), *rows)
+    assert pipeline.ask("select stage, dropped_count, remaining_count from scan_funnel order by stage_number") == [
+        ("fetched", 0, 17),
+        ("identity", 5, 12),
+        ("selected", 0, 12),
+    ]
+    assert "BNBUSDT.P" in kept(pipeline) and "BNBUSD.P" not in kept(pipeline)
+
+
 def test_pegged_assets_are_in_no_directional_pool_and_in_the_pairs_universe() -> None:
     pegged = [("PAXG", "PAXGUSDT"), ("XUSD", "XUSDUSDT"), ("USD1", "USD1USDT")]
     coins = [(f"C{chr(65 + number)}", f"C{chr(65 + number)}USDT") for number in range(18)]
@@ -257,6 +276,22 @@ def test_the_thematic_scanner_takes_a_trend_that_the_equity_scanner_finds_too_we
     assert kept(thematic) == ["ASTX", "RKLX", "SHLD"]
     assert kept(equity) == ["ASTX", "RKLX"]
     assert outcomes(equity)["SHLD"] == ("trend_adx", "ADX 19.16 is not egreater 20.0")
+
+
+def test_a_request_sorted_by_performance_would_have_missed_the_liquid_winners() -> None:
+    """F-15: three hundred rows of a universe in which whoever rose most is hardly traded."""
+    of = shipped("etf_thematic_momentum")
+    quiet = [
+        fund(f"AMEX:Q{number:03}", close=9.0, Value__Traded=3e5, Perf__W=9.0, Perf__1M=301.0 + number, ADX=40.0)
+        for number in range(of.prefilter_limit)
+    ]
+
+    def answered(field: str) -> list[dict[str, Any]]:
+        return sorted([*quiet, *FUNDS], key=lambda row: -row[field])[: of.prefilter_limit]
+
+    assert (of.sort_by, of.sort_order, of.prefilter_limit) == ("Value.Traded", "desc", 300)
+    assert kept(judged(of, *answered("Value.Traded"))) == ["ASTX", "RKLX", "SHLD"]
+    assert kept(judged(of, *answered("Perf.1M"))) == []
 
 
 def test_a_short_scanner_returns_the_most_negative_ratings_first() -> None:
