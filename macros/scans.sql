@@ -17,7 +17,7 @@
         sum(cast(inputs_digest as hugeint)) as inputs_digest
     from {{ made_from }}
     group by load_id, scanner_id
-    {% if is_incremental() %}
+    {% if knows_inputs() %}
     except
     select
         load_id,
@@ -26,4 +26,13 @@
     from {{ this }}
     group by load_id, scanner_id
     {% endif %}
+{%- endmacro %}
+
+{# Whether the incremental model that calls has rows that say what they were made from; a table of a version before it
+   has none, and all of its rows are made anew. #}
+{% macro knows_inputs() -%}
+    {%- if is_incremental()
+        and 'inputs_digest' in (adapter.get_columns_in_relation(this) | map(attribute='name') | list) -%}
+        yes
+    {%- endif -%}
 {%- endmacro %}

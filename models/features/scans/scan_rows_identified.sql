@@ -74,7 +74,7 @@ common as (
 
 ),
 
-{% if is_incremental() %}
+{% if knows_inputs() %}
 -- the newest row of a symbol under a configuration stands for the older ones: what was known then includes all before
 newest as (
 
@@ -115,7 +115,7 @@ wanted as (
         rows.row_number
     from rows
     inner join scans on rows.load_id = scans.load_id and rows.scanner_id = scans.scanner_id
-    {% if is_incremental() %}
+    {% if knows_inputs() %}
         anti join (
             select
                 kept.load_id,

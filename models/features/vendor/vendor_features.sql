@@ -81,7 +81,7 @@ wanted as (
 
     select *
     from digested
-    {% if is_incremental() %}
+    {% if knows_inputs() %}
         anti join (
             select distinct
                 symbol,

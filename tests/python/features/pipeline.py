@@ -110,16 +110,29 @@ class Pipeline:
                 config=lambda **given: settings.update(given) or "",
                 is_incremental=lambda: is_added_to,
                 this=name,
+                adapter=self,
             )
             if is_added_to:
                 self._add(name, sql, settings["unique_key"])
             else:
                 self.connection.execute(f"create or replace table {name} as {sql}")
 
+    def get_columns_in_relation(self, name: str) -> list[dict[str, str]]:
+        """Columns of a model, as dbt's adapter gives them to a macro."""
+        query = "select column_name from duckdb_columns() where schema_name = 'main' and table_name = ?"
+        return [{"name": column} for (column,) in self.ask(query, name)]
+
     def _add(self, name: str, sql: str, keys: Sequence[str]) -> None:
-        """Replace the rows of an incremental model that have the keys of new ones, as `delete+insert` does."""
+        """Replace the rows of an incremental model that have the keys of new ones, as `delete+insert` does.
+
+        Columns that the model did not have are added to it, as `append_new_columns` says.
+        """
         same = " and ".join(f"new_rows.{key} is not distinct from {name}.{key}" for key in keys)
         self.connection.execute(f"create or replace temp table new_rows as {sql}")
+        known = {column["name"] for column in self.get_columns_in_relation(name)}
+        for column, kind in self.ask("select column_name, column_type from (describe new_rows)"):
+            if column not in known:
+                self.connection.execute(f"alter table {name} add column {column} {kind}")
         self.connection.execute(f"delete from {name} using new_rows where {same}")
         self.connection.execute(f"insert into {name} by name select * from new_rows")
 

@@ -304,11 +304,14 @@ def pegged_market() -> Pipeline:
     for symbol in market.listings:
         ticker = symbol.split(":")[1]
         is_token = symbol in symbols
-        stated = {"base_currency": ticker[:-4] if is_token else ticker[:3], "currency": ticker[-4 if is_token else -3:]}
+        stated = {
+            "base_currency": ticker[:-4] if is_token else ticker[:3],
+            "currency": ticker[-4 if is_token else -3 :],
+        }
         kind = "spot" if is_token else "cfd" if ticker == "XAUUSD" else "forex"
         describe(pipeline, symbol, type=kind, at=datetime(2026, 1, 29), **stated)
         found = market.bars(symbol, "1D", market.end)
-        found = found[np.flatnonzero(found.is_complete)][-(symbols.get(symbol) or 500):]
+        found = found[np.flatnonzero(found.is_complete)][-(symbols.get(symbol) or 500) :]
         pipeline.connection.executemany(
             "insert into raw.bars values ('bars', 'tradingview', ?, '1d', 'none', ?, ?, ?, ?, ?, ?, ?, true, ?)",
             [
@@ -356,7 +359,7 @@ def test_a_peg_without_a_price_for_a_week_is_known_no_more(pegged_market: Pipeli
         stopped.connection.register("rows", pegged_market.connection.table(table).to_arrow_table())
         stopped.connection.execute(f"create or replace table {table} as select * from rows")
     rows = pegged_market.connection.sql(
-        f"select * from session_bars where symbol = 'BINANCE:PAXGUSDT' or symbol = 'OANDA:XAUUSD'"
+        "select * from session_bars where symbol = 'BINANCE:PAXGUSDT' or symbol = 'OANDA:XAUUSD'"
         f" and session_date <= date '{last - timedelta(days=10)}'"
     )
     stopped.connection.register("rows", rows.to_arrow_table())

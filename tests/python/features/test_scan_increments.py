@@ -146,3 +146,15 @@ def test_a_scan_that_nothing_speaks_of_is_not_judged_again_until_the_code_is_ano
     pipeline.code = "another version"
     pipeline.build_again("scan_funnel")
     assert [old for _, old, _ in pipeline.ask(marks)] == [0, 0, 0, 0]
+
+
+def test_a_table_of_a_version_that_knew_no_inputs_is_made_anew() -> None:
+    pipeline = Pipeline()
+    first_days(pipeline)
+    pipeline.build("scan_funnel")
+    before = rows_of(pipeline)
+    for name in ("scan_rows_identified", "scan_rows_judged", "scan_candidates"):
+        pipeline.connection.execute(f"alter table {name} drop column inputs_digest")
+        pipeline.connection.execute(f"update {name} set config_hash = 'of an older version'")
+    pipeline.build_again("scan_funnel")
+    assert rows_of(pipeline) == before

@@ -86,7 +86,7 @@ def test_the_sets_that_the_models_tag_are_those_that_the_scanners_leave_out(libr
     assert {name: tuple(assets) for name, assets in tagged.items()} == dict(library.exclusion_sets)
     # money that is no coin: nobody is paid out in what is written with such a code
     codes = {row["asset"] for row in rows if row["is_currency_code"] == "true"}
-    coins = set("BIDR AEUR EURI".split())
+    coins = {"BIDR", "AEUR", "EURI"}
     assert codes == {"USD", "XAU", *FIAT.split()} - coins
 
 
