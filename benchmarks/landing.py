@@ -1,17 +1,21 @@
-"""Measure the landing: three million bars from one Parquet file, and the recheck of 3,000 symbols that did not change.
+"""Measure the landing: three million bars from a file, unchanged symbols looked at again, the simulated WebSocket.
 
-Run with `python benchmarks/landing.py [bars|recheck]`; each in a home of its own, seconds and peak memory printed.
+`python benchmarks/landing.py bars|recheck|socket` measures one of them in this process and a home of its own, and
+prints what it found as one line of JSON; `make bench` runs each in a process of its own, so that the peak memory is
+that of the landing. Whatever makes data or serves them runs in another process.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,8 @@ from quantmill.manifest.home import Home
 ROOT = Path(__file__).resolve().parents[1]
 DAY = timedelta(days=1)
 LAST = datetime(2026, 1, 28, tzinfo=UTC)
+# Forking a process that runs threads is a gamble: children start from nothing.
+CHILDREN = multiprocessing.get_context("spawn")
 
 
 def walks(symbols: int, sessions: int) -> np.ndarray:
@@ -29,8 +35,8 @@ def walks(symbols: int, sessions: int) -> np.ndarray:
     return 20 * np.exp(np.cumsum(steps - steps.mean(axis=1, keepdims=True), axis=1))
 
 
-def make_file(home: Home, symbols: int, sessions: int) -> Path:
-    """Write a Parquet file with symbols x sessions bars and return its path."""
+def make_file(path: Path, symbols: int, sessions: int) -> None:
+    """Write a Parquet file with symbols x sessions bars."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,36 +54,37 @@ def make_file(home: Home, symbols: int, sessions: int) -> Path:
             "volume": volume,
         }
     )
-    path = home.state / "bars.parquet"
     pq.write_table(table, path)
-    return path
 
 
-def land_file(home: Home, path: Path, count: int) -> float:
-    """Land a Parquet file with `count` bars and return the seconds."""
+def bars(home: Home, symbols: int = 2000, sessions: int = 1500) -> dict[str, float]:
+    """Land symbols x sessions bars from one Parquet file into an empty workbench."""
     from ingest.loads import open_session
     from ingest.sources.local_files import ImportOptions, import_file
 
+    path = home.state / "bars.parquet"
+    maker = CHILDREN.Process(target=make_file, args=(path, symbols, sessions))
+    maker.start()
+    maker.join()
     options = ImportOptions(source="bench", received_at=LAST + DAY * 2, symbol_column="symbol", time_column="opened")
-    clock = _clock()
     started = time.perf_counter()
-    with open_session(home, holder="bench", clock=clock, say=lambda line: None) as session:
+    with open_session(home, holder="bench", clock=ticking(), say=_silent) as session:
         outcomes = import_file(session, path, options)
     seconds = time.perf_counter() - started
-    assert outcomes[-1].rows_new == count, outcomes
-    return seconds
+    assert outcomes[-1].rows_new == symbols * sessions, outcomes
+    return {"seconds": seconds, "bars": outcomes[-1].rows_new}
 
 
-def recheck(home: Home, symbols: int) -> tuple[float, float]:
-    """Land first loads of 600 bars, then 51 unchanged bars of each; return the seconds of both."""
+def recheck(home: Home, symbols: int = 3000, first: int = 600) -> dict[str, float]:
+    """Land first loads of `first` bars each, then the 51 last bars again, unchanged."""
     from ingest.answers import Answer
     from ingest.loads import land_answers, open_session
     from ingest.sources.common import pages_payload
 
-    closes = walks(symbols, 600)
-    stamps = [int((LAST - DAY * n).timestamp() * 1000) for n in range(600)][::-1]
+    closes = walks(symbols, first)
+    stamps = [int((LAST - DAY * n).timestamp() * 1000) for n in range(first)][::-1]
 
-    def answers(count: int, received: datetime) -> Any:
+    def answers(count: int, received: datetime) -> Iterator[Answer]:
         for n in range(symbols):
             rows = [
                 [stamp, *(repr(c * k) for k in (0.999, 1.01, 0.99, 1.0)), repr(1000.0 + n + c), 0, repr(c * 1e3)]
@@ -97,17 +104,111 @@ def recheck(home: Home, symbols: int) -> tuple[float, float]:
         }  # fmt: skip
 
     seconds = []
-    for count, received in ((600, LAST + DAY * 1.01), (51, LAST + DAY * 1.9)):
+    for count, received in ((first, LAST + DAY * 1.01), (51, LAST + DAY * 1.9)):
         prepared = list(answers(count, received))
         started = time.perf_counter()
-        with open_session(home, holder="bench", clock=_clock(), say=lambda line: None) as session:
+        with open_session(home, holder="bench", clock=ticking(), say=_silent) as session:
             landed = land_answers(session, prepared, context=context)
         seconds.append(time.perf_counter() - started)
-        assert {outcome.status for _, outcome in landed} == {"OK" if count == 600 else "UP_TO_DATE"}
-    return seconds[0], seconds[1]
+        assert {outcome.status for _, outcome in landed} == {"OK" if count == first else "UP_TO_DATE"}
+    return {"first_seconds": seconds[0], "seconds": seconds[1]}
 
 
-def _clock() -> Any:
+def serve_market(addresses: Any, done: Any) -> None:
+    """Serve the simulated market on loopback until `done` is set; its addresses go into the queue."""
+    from tests.market.market import Market
+    from tests.market.venue import Venue
+
+    with Venue(Market(), port=0) as venue:
+        addresses.put(venue.addresses())
+        done.wait()
+
+
+@contextmanager
+def venue() -> Iterator[dict[str, str]]:
+    """Give the addresses of a simulated venue that runs in another process."""
+    addresses, done = CHILDREN.Queue(), CHILDREN.Event()
+    process = CHILDREN.Process(target=serve_market, args=(addresses, done), daemon=True)
+    process.start()
+    try:
+        yield addresses.get(timeout=120)
+    finally:
+        done.set()
+        process.join(timeout=30)
+
+
+def oldest_listings(count: int) -> list[str]:
+    """Return the symbols of the simulated market that trade to its end and have done so the longest."""
+    from tests.market.listings import all_listings
+
+    trading = [one for one in all_listings() if one.delisted is None]
+    return sorted(one.symbol for one in sorted(trading, key=lambda one: (one.listed, one.symbol))[:count])
+
+
+def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]:
+    """Fetch and land first loads over the simulated WebSocket, then the symbols that fell behind by a day.
+
+    The second day brings nine of ten symbols up to date before the pass that is looked at: it asks for the others
+    alone, and `ops.sync_runs` says what that saved. The processor time is that of this process in the first loads.
+    """
+    from ingest.loads import open_session
+    from ingest.network import Network, Ways, can_have
+    from ingest.sync import Rules, Synchroniser
+    from ingest.thresholds import DEPTH_BEYOND_LOOKBACK
+
+    rules = Rules(bar_sources=("tradingview",), lookback_sessions=depth - DEPTH_BEYOND_LOOKBACK)
+    wanted = oldest_listings(symbols)
+    # a Tuesday and the day after it, when every market of the simulated venue had a session
+    days = (datetime(2026, 1, 28, 0, 10, tzinfo=UTC), datetime(2026, 1, 29, 0, 10, tzinfo=UTC))
+    now = {"moment": days[0]}
+
+    @contextmanager
+    def tell(label: str, total: int) -> Iterator[Callable[[int, int, str], None]]:
+        yield lambda *_: None
+
+    with venue() as addresses, open_session(
+        home, holder="bench", clock=lambda: now["moment"], say=_silent
+    ) as session:  # fmt: skip
+
+        def synchronise(scope: list[str], moment: datetime) -> Any:
+            now["moment"] = moment
+            network = Network(
+                Ways(clock=lambda: now["moment"]), addresses={"tradingview_socket": addresses["tradingview_socket"]},
+                market_clock=moment,
+            )  # fmt: skip
+            one = Synchroniser(
+                session, network, rules, as_of=moment, can_have=can_have, tell=tell, timer=time.monotonic
+            )
+            done = one.run("normal", one.plan(scope))
+            one.settle(scope)
+            return done
+
+        started, used = time.perf_counter(), processor_seconds()
+        done = synchronise(wanted, days[0])
+        used, seconds = processor_seconds() - used, time.perf_counter() - started
+        assert not set(done.statuses) - {"OK", "UP_TO_DATE"}, done.statuses
+        landed = session.connection.execute("select count(*) from raw.bars").fetchone()
+        synchronise([symbol for number, symbol in enumerate(wanted) if number % 10], days[1])
+        synchronise(wanted, days[1])
+        saved = session.connection.execute(
+            "select saved_share, request_count from ops.sync_runs order by rowid desc limit 1"
+        ).fetchone()
+    assert landed is not None
+    assert saved is not None
+    return {
+        "seconds": seconds, "processor_seconds": used, "bars": landed[0], "saved_percent": 100 * saved[0],
+        "requests": saved[1],
+    }  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Return the processor time that this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def ticking() -> Callable[[], datetime]:
+    """Return a clock that goes on by a millisecond whenever it is read."""
     state = {"now": datetime(2026, 2, 1, tzinfo=UTC)}
 
     def clock() -> datetime:
@@ -117,24 +218,22 @@ def _clock() -> Any:
     return clock
 
 
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+MEASURED: dict[str, Callable[[Home], dict[str, float]]] = {"bars": bars, "recheck": recheck, "socket": socket}
+
+
 def main() -> None:
-    """Measure what the command line names, or both."""
-    for what in sys.argv[1:] or ["bars", "recheck"]:
-        with tempfile.TemporaryDirectory(prefix="quantmill-bench-") as folder:
-            home = Home(root=ROOT, state=Path(folder))
-            if what == "bars":
-                # in a process of its own, so that the memory measured is that of the landing
-                maker = Process(target=make_file, args=(home, 2000, 1500))
-                maker.start()
-                maker.join()
-                seconds = land_file(home, home.state / "bars.parquet", 3_000_000)
-                print(f"3,000,000 bars from Parquet: {seconds:.1f} s (budget 15 s)")
-            else:
-                first, again = recheck(home, 3000)
-                print(f"3,000 first loads of 600 bars: {first:.1f} s; unchanged recheck: {again:.1f} s (budget 20 s)")
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            seconds = used.ru_utime + used.ru_stime
-            print(f"peak memory so far {used.ru_maxrss / 1024:,.0f} MB, {seconds:.0f} s of processor")
+    """Measure what the command line names and print it."""
+    if len(sys.argv) != 2 or sys.argv[1] not in MEASURED:
+        raise SystemExit(f"usage: python benchmarks/landing.py {'|'.join(MEASURED)}")
+    sys.path.insert(0, str(ROOT))
+    with tempfile.TemporaryDirectory(prefix="quantmill-bench-") as folder:
+        found = MEASURED[sys.argv[1]](Home(root=ROOT, state=Path(folder)))
+    found["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -396,14 +396,14 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"""
         create or replace temp table doubled as
         select print from (
-            select {key} as print, symbol from temp.fated where {is_asked}
+            select {key} as print, hash(symbol) as owner from temp.fated where {is_asked}
             union all
-            select {key} as print, symbol from raw.bars
+            select {key} as print, hash(symbol) as owner from raw.bars
             where volume > 0 and open is not null
                 and opened_at_utc between (select min(opened_at_utc) from temp.fated where {is_asked})
                     and (select max(opened_at_utc) from temp.fated where {is_asked})
         )
-        group by print having min(symbol) != max(symbol)
+        group by print having min(owner) != max(owner)
     """)
     if not _count(connection, "select count(*) from temp.doubled"):
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REBUILD = "run 'make rebuild' to make the workbench again from the landing files"
 
 # What DuckDB may hold before it spills to disk: millions of bars land within 2 GB, the payload and Python included.
-MEMORY = "1200MB"
+MEMORY = "900MB"
 
 _DAMAGE = ("not a valid duckdb database", "checksum", "corrupt", "wal", "deserializ")
 

@@ -13,7 +13,7 @@ parsed as (
         first_seen_utc,
         from_json(resolved, '{
             "direction": "VARCHAR", "logic": "VARCHAR", "status": "VARCHAR", "market": "VARCHAR",
-            "venue_class": "VARCHAR", "exchanges": ["VARCHAR"], "symbols": ["VARCHAR"], "ensure_symbols": ["VARCHAR"],
+            "index_id": "VARCHAR", "venue_class": "VARCHAR", "exchanges": ["VARCHAR"], "symbols": ["VARCHAR"], "ensure_symbols": ["VARCHAR"],
             "prefilter_limit": "INTEGER", "top_bases": "INTEGER", "base_limit": "INTEGER",
             "gates": [{"gate": "VARCHAR", "field": "VARCHAR", "operation": "VARCHAR", "threshold": "DOUBLE"}],
             "gate_logic": "VARCHAR",
@@ -43,6 +43,7 @@ final as (
 
         -- where
         resolved.market as market,
+        resolved.index_id as index_id,
         resolved.venue_class as venue_class,
         coalesce(resolved.exchanges, []) as exchanges,
         coalesce(resolved.symbols, []) as listed_symbols,

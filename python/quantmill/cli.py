@@ -195,11 +195,12 @@ def show_scanner(scanner_id: str, as_json: bool) -> None:
     from quantmill.listing import scanner_lines
     from quantmill.manifest.composition import load_library, resolve_scanner
 
-    resolved = resolve_scanner(load_library(current_home().manifest), scanner_id)
+    manifest = current_home().manifest
+    resolved = resolve_scanner(load_library(manifest), scanner_id)
     if as_json:
         click.echo(json.dumps(json.loads(resolved.scanner.canonical), indent=1, ensure_ascii=False))
         return
-    for line in scanner_lines(resolved):
+    for line in scanner_lines(manifest, resolved):
         click.echo(line)
 
 

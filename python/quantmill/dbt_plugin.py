@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -26,6 +27,14 @@ _refusal: QuantmillError | None = None
 def say(message: str) -> None:
     """Tell whoever waits at the terminal; dbt's own log is not open yet."""
     print(message, file=sys.stderr, flush=True)
+
+
+@cache
+def code_digest() -> str:
+    """Return the digest of the code that builds: rows that a build finds ready were made by the same or are remade."""
+    from quantmill.stages.context import code_hash
+
+    return code_hash(current_home().root)
 
 
 class Plugin(BasePlugin):
@@ -58,8 +67,9 @@ class Plugin(BasePlugin):
         _require_readable(str(home.workbench))
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Register the functions that SQL lacks and the two file steps of the publication."""
+        """Register the functions that SQL lacks, the digest of the code and the two file steps of the publication."""
         register(conn)
+        conn.create_function("code_digest", code_digest, [], "VARCHAR")
         conn.create_function("publish_prepare", publish_prepare, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_swap", publish_swap, ["VARCHAR"], "VARCHAR", side_effects=True)
 

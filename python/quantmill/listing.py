@@ -7,15 +7,18 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
 from quantmill.errors import QuantmillError, UsageError
+from quantmill.manifest.acquisition import load_members
 from quantmill.manifest.compose import list_profiles, resolve
 from quantmill.manifest.composition import ResolvedScanner, load_library, resolve_scanner
 from quantmill.manifest.files import read_mapping
 from quantmill.manifest.home import Home
+from quantmill.manifest.scanners import Scanner
 from quantmill.manifest.settings import Exclusion, GateSettings, MatrixSettings, Settings, UniverseSettings
 from quantmill.snapshot import read_snapshot
 
@@ -116,13 +119,22 @@ def _scanners(home: Home) -> Iterator[str]:
         try:
             scanner = resolve_scanner(library, name).scanner
             facts = f"{scanner.direction:<5} {scanner.logic:<14} {scanner.limit:>4} {scanner.status:<12}"
-            yield f"{name:<35} {facts} {scanner.description}"
+            yield f"{name:<35} {facts} {scanner.description}{_unknown_members(home.manifest, scanner)}"
         except QuantmillError as error:
             yield f"{name:<35} BROKEN {error}"
 
 
-def scanner_lines(resolved: ResolvedScanner) -> Iterator[str]:
+def _unknown_members(manifest: Path, scanner: Scanner) -> str:
+    """Return words for a scanner of an index of which no member is known; empty for any other."""
+    if scanner.index_id is None or load_members(manifest, scanner.index_id):
+        return ""
+    return f" [no membership known: fill manifest/indices/{scanner.index_id}.csv]"
+
+
+def scanner_lines(manifest: Path, resolved: ResolvedScanner) -> Iterator[str]:
     """Yield one line per value of a scanner: key, value, layer and block. Columns of one block share a line."""
+    if unknown := _unknown_members(manifest, resolved.scanner):
+        yield f"attention:{unknown}"
     columns: dict[tuple[str, str], list[str]] = {}
     for row in resolved.rows:
         if row.key == "columns":

@@ -497,6 +497,24 @@ def _forex() -> list[Listing]:
                     has_volume_in_bars=exchange == "OANDA",
                 )
             )
+    # spot gold keeps the hours of currencies, and what is pegged to gold follows it
+    found.append(
+        Listing(
+            symbol="OANDA:XAUUSD",
+            market="forex",
+            type="cfd",
+            subtype="cfd",
+            typespecs=("cfd",),
+            description="Gold / U.S. Dollar",
+            path="metal:gold",
+            level=4329.6,
+            turnover=3.1e9,
+            listed=US_FIRST_DAY,
+            base="XAU",
+            quote="USD",
+            has_volume_in_bars=True,
+        )
+    )
     return found
 
 

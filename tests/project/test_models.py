@@ -148,9 +148,27 @@ def test_tables_of_the_alpha_cycle_keep_history_that_no_full_refresh_erases(
     found += [
         name
         for name, model in project.models.items()
-        if model["config"]["materialized"] == "incremental" and model["config"]["full_refresh"] is not False
+        if _folder(model) != "features"
+        and model["config"]["materialized"] == "incremental"
+        and model["config"]["full_refresh"] is not False
     ]
     assert tables and found == []
+
+
+def test_what_the_data_cycle_adds_to_is_history_or_knows_what_its_rows_were_made_from(project: DbtProject) -> None:
+    """A model that adds rows has to make those anew whose inputs, or whose code, are others than they were."""
+    growing = {
+        name: model
+        for name, model in project.models.items()
+        if _folder(model) == "features" and model["config"]["materialized"] == "incremental"
+    }
+    found = [
+        name
+        for name, model in growing.items()
+        if model["config"]["full_refresh"] is not False
+        and not (model["config"]["unique_key"] and re.search(r"\b(inputs|code)_digest\b", model["raw_code"]))
+    ]
+    assert growing and found == []
 
 
 def test_the_quality_gate_waits_for_every_table_that_rules_may_read(project: DbtProject) -> None:

@@ -6,7 +6,7 @@ with seen as (
     where coalesce(asset_class, 'crypto') = 'crypto' and coalesce(type, 'spot') in ('spot', 'swap', 'futures', 'crypto')
     union
     select base as asset
-    from {{ ref('stg_scan_rows') }}
+    from {{ ref('scan_rows') }}
     where type in ('spot', 'swap', 'futures', 'crypto')
     union
     select base as asset

@@ -104,16 +104,31 @@ measured as (
 
 ),
 
-final as (
+judged as (
 
     select
         symbol,
+        peg,
         session_date,
-        min(peg) as peg,
-        min(known_at_utc) as known_at_utc
+        bar_count = 90 and median_distance < 0.005 and volatility_annual < 0.05 as is_pegged
     from measured
-    where bar_count = 90 and median_distance < 0.005 and volatility_annual < 0.05
-    group by symbol, session_date
+
+),
+
+-- a weekend, when neither gold nor the euro trades, is no departure from them; a week without their price is
+final as (
+
+    select
+        bars.symbol,
+        bars.session_date,
+        min(judged.peg) as peg,
+        min(bars.known_at_utc) as known_at_utc
+    from bars
+    inner join near on bars.symbol = near.symbol
+    asof inner join judged
+        on near.symbol = judged.symbol and near.peg = judged.peg and bars.session_date >= judged.session_date
+    where judged.is_pegged and bars.session_date - judged.session_date < 7
+    group by bars.symbol, bars.session_date
 
 )
 

@@ -64,7 +64,7 @@ scans as (
         scanned_at_utc,
         turnover,
         close
-    from {{ ref('stg_scan_rows') }}
+    from {{ ref('scan_rows') }}
 
 ),
 

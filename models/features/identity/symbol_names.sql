@@ -15,7 +15,7 @@ stated as (
         coalesce(type, '') as stated_type,
         coalesce(base, '') as stated_base,
         coalesce(quote, '') as stated_quote
-    from {{ ref('stg_scan_rows') }}
+    from {{ ref('scan_rows') }}
     -- a list names symbols that no answer may ever describe
     union
     select

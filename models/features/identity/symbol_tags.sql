@@ -33,7 +33,7 @@ said as (
     where contains(subtype, 'leverag') or regexp_matches(description, '(?i)leverag|\b\d+x\b')
     union
     select symbol
-    from {{ ref('stg_scan_rows') }}
+    from {{ ref('scan_rows') }}
     where contains(subtype, 'leverag') or regexp_matches(description, '(?i)leverag|\b\d+x\b')
 
 ),

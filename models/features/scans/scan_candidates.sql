@@ -1,8 +1,20 @@
 -- One row per scan, scanner and symbol: which gates it passed, and whether it became a candidate or why not.
-with judged as (
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key=['load_id', 'scanner_id', 'symbol']
+) }}
+
+with wanted as (
+
+    {{ scans_to_make(ref('scan_rows_judged')) | indent(4) }}
+
+),
+
+judged as (
 
     select
-        *,
+        rows.*,
         is_forced or logic = 'anchor' as is_protected,
         case
             when median_turnover_min is null or is_forced then null
@@ -10,7 +22,8 @@ with judged as (
             when median_turnover < median_turnover_min
                 then 'median_turnover ' || round(median_turnover) || ' is below ' || median_turnover_min
         end as thin_reason
-    from {{ ref('scan_rows_judged') }}
+    from {{ ref('scan_rows_judged') }} as rows
+    semi join wanted on rows.load_id = wanted.load_id and rows.scanner_id = wanted.scanner_id
 
 ),
 
@@ -139,7 +152,8 @@ final as (
             else case when drop_stage is not null then failed_reason end
         end as drop_reason,
         cast(case when drop_stage is null then position end as integer) as rank,
-        case when is_undescribed then 'MISSING' else 'OK' end as metadata_status
+        case when is_undescribed then 'MISSING' else 'OK' end as metadata_status,
+        inputs_digest
 
     from staged
 

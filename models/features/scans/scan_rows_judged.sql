@@ -1,17 +1,40 @@
 -- One row per scan, scanner and symbol: what layer 2 says of it, gate by gate.
-with scans as (
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key=['load_id', 'scanner_id', 'symbol']
+) }}
+
+with wanted as (
+
+    {{ scans_to_make(ref('scan_rows_identified')) | indent(4) }}
+
+),
+
+payloads as (
 
     select
-        scans.load_id,
-        scans.scanner_id,
+        load_id,
+        row_number,
+        payload
+    from {{ ref('stg_scan_rows') }}
+    where
+        load_id in (
+            select wanted.load_id
+            from wanted
+        )
+
+),
+
+identified as (
+
+    select
+        rows.*,
+        payloads.payload,
         scans.is_complete,
         scans.status,
-        scans.scanned_at_utc,
-        configs.config_hash,
         configs.logic,
         configs.direction,
-        configs.venue_class,
-        configs.exchanges,
         configs.listed_symbols,
         configs.ensured_symbols,
         configs.excluded_bases,
@@ -20,6 +43,7 @@ with scans as (
         configs.is_leveraged_out,
         configs.is_pegged_out,
         configs.is_only_pegged,
+        configs.index_id,
         configs.top_base_count,
         configs.base_limit,
         configs.gates,
@@ -27,178 +51,11 @@ with scans as (
         configs.median_turnover_min,
         configs.ranks,
         configs.candidate_limit
-    from {{ ref('scans') }} as scans
-    inner join {{ ref('stg_scanner_configs') }} as configs on scans.config_hash = configs.config_hash
-
-),
-
-answered as (
-
-    select *
-    from {{ ref('stg_scan_rows') }}
-    -- a row that came again on a later page is the same row
-    qualify row_number() over (partition by load_id, scanner_id, symbol order by row_number) = 1
-
-),
-
-named_by_hand as (
-
-    select
-        load_id,
-        scanner_id,
-        unnest(list_distinct(list_concat(
-            listed_symbols, case when status = 'LISTED' then [] else ensured_symbols end
-        ))) as symbol
-    from scans
-
-),
-
--- what a list names is a row, whether the market answered for it or not
-rows as (
-
-    select
-        coalesce(answered.load_id, named_by_hand.load_id) as load_id,
-        coalesce(answered.scanner_id, named_by_hand.scanner_id) as scanner_id,
-        coalesce(answered.symbol, named_by_hand.symbol) as symbol,
-        coalesce(answered.type, '') as stated_type,
-        coalesce(answered.base, '') as stated_base,
-        coalesce(answered.quote, '') as stated_quote,
-        answered.turnover as scanned_turnover,
-        answered.payload
-    from answered
-    full outer join named_by_hand
-        on
-            answered.load_id = named_by_hand.load_id
-            and answered.scanner_id = named_by_hand.scanner_id
-            and answered.symbol = named_by_hand.symbol
-
-),
-
-identities as (
-
-    select
-        symbol,
-        known_at_utc,
-        economic_id,
-        median_turnover
-    from {{ ref('symbol_identity') }}
-
-),
-
-tags as (
-
-    select
-        scans.load_id,
-        scans.scanner_id,
-        tags.symbol,
-        list(distinct tags.tag) as tags
-    from {{ ref('symbol_tags') }} as tags
-    inner join scans
-        on
-            tags.valid_from <= scans.scanned_at_utc
-            and (tags.valid_to is null or tags.valid_to > scans.scanned_at_utc)
-    group by all
-
-),
-
--- metadata decide first: those of the answer itself, then those landed before it, then the ticker
-identified as (
-
-    select
-        scans.*,
-        rows.symbol,
-        rows.payload,
-        rows.scanned_turnover,
-        names.exchange,
-        names.ticker,
-        exchanges.priority as exchange_rank,
-        coalesce(tags.tags, []) as tags,
-        coalesce(case when names.named_by = 'metadata' then names.base end, symbols.base, names.base) as base,
-        coalesce(case when names.named_by = 'metadata' then names.full_base end, names.full_base) as full_base,
-        coalesce(case when names.named_by = 'metadata' then names.quote end, symbols.quote, names.quote) as quote,
-        coalesce(
-            case when names.stated_type <> '' then names.venue_class end, symbols.venue_class, names.venue_class
-        ) as row_venue_class,
-        names.profile,
-        names.is_ambiguous and symbols.base is null as is_ambiguous,
-        coalesce(
-            identities.economic_id,
-            case when names.named_by = 'metadata' then names.economic_id end,
-            symbols.economic_id,
-            names.economic_id,
-            rows.symbol
-        ) as economic_id,
-        identities.median_turnover,
-        rows.payload is null and symbols.symbol is null as is_undescribed,
-        list_contains(scans.ensured_symbols, rows.symbol) as is_forced
-    from rows
-    inner join scans on rows.load_id = scans.load_id and rows.scanner_id = scans.scanner_id
-    inner join {{ ref('symbol_names') }} as names
-        on
-            rows.symbol = names.symbol
-            and rows.stated_type = names.stated_type
-            and rows.stated_base = names.stated_base
-            and rows.stated_quote = names.stated_quote
-    left join {{ ref('symbols') }} as symbols
-        on
-            rows.symbol = symbols.symbol
-            and scans.scanned_at_utc >= symbols.valid_from
-            and (symbols.valid_to is null or scans.scanned_at_utc < symbols.valid_to)
-    left join {{ ref('seed_exchanges') }} as exchanges on names.exchange = exchanges.exchange
-    left join tags
-        on rows.load_id = tags.load_id and rows.scanner_id = tags.scanner_id and rows.symbol = tags.symbol
-    asof left join identities
-        on rows.symbol = identities.symbol and scans.scanned_at_utc >= identities.known_at_utc
-
-),
-
-quoted as (
-
-    select
-        identified.*,
-        quotes.priority as quote_rank,
-        coalesce(quotes.is_dollar, identified.profile <> 'CRYPTO')
-        and not (identified.row_venue_class in ('perp', 'dated') and coalesce(identified.quote, '') = 'USD')
-            as is_comparable
-    from identified
-    left join {{ ref('seed_quotes') }} as quotes on identified.quote = quotes.quote and identified.profile = 'CRYPTO'
-
-),
-
--- exclusions, by what a symbol is and never by how its name begins
-excluded as (
-
-    select
-        *,
-        list_filter(
-            [
-                case
-                    when venue_class = 'spot' and row_venue_class <> 'spot' then 'SCAN_VENUE:' || row_venue_class
-                    when venue_class = 'perp' and not (row_venue_class = 'perp' and ends_with(ticker, '.P'))
-                        then 'SCAN_VENUE:' || row_venue_class
-                    when venue_class = 'mixed' and row_venue_class = 'dated' then 'SCAN_VENUE:dated'
-                    when len(exchanges) > 0 and not list_contains(exchanges, exchange) then 'SCAN_VENUE:' || exchange
-                end,
-                case when is_ambiguous then 'IDENTITY_AMBIGUOUS' end,
-                case when list_contains(excluded_symbols, symbol) then 'SYMBOL:' || symbol end,
-                case
-                    when list_contains(excluded_bases, base) or list_contains(excluded_bases, full_base)
-                        then 'BASE:' || base
-                end,
-                case
-                    when len(allowed_quotes) > 0 and not coalesce(list_contains(allowed_quotes, quote), false)
-                        then 'QUOTE:' || coalesce(quote, 'none')
-                end,
-                case when is_leveraged_out and list_contains(tags, 'LEVERAGED') then 'LEVERAGED' end,
-                case when is_pegged_out and list_contains(tags, 'PEGGED') then 'PEGGED' end,
-                case
-                    when is_only_pegged and not list_has_any(tags, ['STABLE', 'FIAT', 'GOLD', 'PEGGED'])
-                        then 'NOT_PEGGED'
-                end
-            ],
-            one -> one is not null
-        ) as exclusions
-    from quoted
+    from {{ ref('scan_rows_identified') }} as rows
+    semi join wanted on rows.load_id = wanted.load_id and rows.scanner_id = wanted.scanner_id
+    inner join {{ ref('scans') }} as scans on rows.load_id = scans.load_id and rows.scanner_id = scans.scanner_id
+    inner join {{ ref('stg_scanner_configs') }} as configs on rows.config_hash = configs.config_hash
+    left join payloads on rows.load_id = payloads.load_id and rows.row_number = payloads.row_number
 
 ),
 
@@ -210,7 +67,7 @@ measured as (
         max(case when is_comparable then scanned_turnover end) over (
             partition by load_id, scanner_id, economic_id
         ) as base_turnover
-    from excluded
+    from identified
 
 ),
 
@@ -365,7 +222,7 @@ combined as (
         -- a list without any exclusion of its own has no such gate
         len(listed_symbols) = 0
         or len(excluded_bases) + len(allowed_quotes) + len(excluded_symbols) > 0
-        or is_leveraged_out or is_pegged_out or is_only_pegged as has_exclusion
+        or is_leveraged_out or is_pegged_out or is_only_pegged or index_id is not null as has_exclusion
     from named
 
 ),
@@ -477,7 +334,10 @@ final as (
                 * try_cast(json_extract_string(payload, '$."' || one.field || '"') as double),
                 cast('infinity' as double)
             ) for one in ranks
-        ] as sort_keys
+        ] as sort_keys,
+
+        -- what all of this was read from
+        inputs_digest
 
     from judged
 

@@ -1,11 +1,19 @@
 -- One row per symbol, observation, timeframe and feature: what the vendor said, and whether its bar was still open.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key=['symbol', 'observed_at_utc', 'timeframe', 'feature']
+) }}
+
+-- of one instant there may be several answers
 with answers as (
 
-    select distinct
-        load_id,
+    select
         symbol,
-        received_at_utc
+        received_at_utc,
+        sum(cast(hash(load_id, row_number) as hugeint)) as answers_digest
     from {{ ref('stg_vendor_features') }}
+    group by symbol, received_at_utc
 
 ),
 
@@ -23,9 +31,9 @@ listed as (
 placed as (
 
     select
-        answers.load_id,
         answers.symbol,
         answers.received_at_utc,
+        answers.answers_digest,
         calendar.session_date,
         answers.received_at_utc < calendar.close_utc as is_open,
         calendar.calendar_id
@@ -59,25 +67,71 @@ timed as (
 
 ),
 
+digested as (
+
+    select
+        *,
+        hash(code_digest(), answers_digest, session_date, is_open, is_week_open, is_month_open) as inputs_digest
+    from timed
+
+),
+
+-- observations that were not read yet, or that now belong to another session or to bars that are over
+wanted as (
+
+    select *
+    from digested
+    {% if knows_inputs() %}
+        anti join (
+            select distinct
+                symbol,
+                observed_at_utc,
+                inputs_digest
+            from {{ this }}
+        ) as kept
+            on
+                digested.symbol = kept.symbol
+                and digested.received_at_utc = kept.observed_at_utc
+                and digested.inputs_digest = kept.inputs_digest
+    {% endif %}
+
+),
+
+entries as (
+
+    select
+        answers.load_id,
+        answers.row_number,
+        wanted.symbol,
+        wanted.received_at_utc,
+        wanted.session_date,
+        wanted.is_open,
+        wanted.is_week_open,
+        wanted.is_month_open,
+        wanted.inputs_digest,
+        unnest(map_entries(cast(cast(answers.payload as json) as map (varchar, varchar)))) as entry
+    from {{ ref('stg_vendor_features') }} as answers
+    inner join wanted on answers.received_at_utc = wanted.received_at_utc and answers.symbol = wanted.symbol
+
+),
+
 named as (
 
     select
-        load_id,
-        row_number,
-        symbol,
-        field,
-        case split_part(field, '|', 2)
+        * exclude (entry),
+        entry.key as field,
+        case split_part(entry.key, '|', 2)
             when '' then '1d'
             when '60' then '1h'
             when '120' then '2h'
             when '240' then '4h'
             when '1W' then '1W'
             when '1M' then '1M'
-            else split_part(field, '|', 2) || 'm'
+            else split_part(entry.key, '|', 2) || 'm'
         end as timeframe,
-        replace(lower(split_part(field, '|', 1)), '.', '_') as feature,
-        try_cast(value as double) as value
-    from {{ ref('stg_vendor_features') }}
+        replace(lower(split_part(entry.key, '|', 1)), '.', '_') as feature,
+        try_cast(entry.value as double) as value
+    from entries
 
 ),
 
@@ -86,29 +140,31 @@ final as (
 
     select
         -- keys
-        timed.symbol,
-        timed.received_at_utc as observed_at_utc,
-        named.timeframe,
-        named.feature,
+        symbol,
+        received_at_utc as observed_at_utc,
+        timeframe,
+        feature,
 
         -- what was said
-        named.value,
-        timed.session_date,
+        value,
+        session_date,
 
         -- a value of a bar that was not over is not that bar's value
-        case named.timeframe
-            when '1W' then timed.is_week_open
-            when '1M' then timed.is_month_open
-            else timed.is_open
+        case timeframe
+            when '1W' then is_week_open
+            when '1M' then is_month_open
+            else is_open
         end as is_intrabar,
-        named.load_id
+        load_id,
+
+        -- what it was read from
+        inputs_digest
 
     from named
-    inner join timed on named.load_id = timed.load_id and named.symbol = timed.symbol
-    where named.value is not null
+    where value is not null
     qualify row_number() over (
-        partition by timed.symbol, timed.received_at_utc, named.timeframe, named.feature
-        order by named.load_id desc, named.row_number desc, named.field asc
+        partition by symbol, received_at_utc, timeframe, feature
+        order by load_id desc, row_number desc, field asc
     ) = 1
 
 )

@@ -235,6 +235,15 @@ def load_members(manifest: Path, index_id: str) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def load_indices(manifest: Path) -> tuple[Member, ...]:
+    """Return the members of every index that has a table under manifest/indices, by index, symbol and first day.
+
+    Raises `BadValue` as `load_members` does.
+    """
+    names = sorted(path.stem for path in (manifest / "indices").glob("*.csv"))
+    return tuple(member for name in names for member in load_members(manifest, name))
+
+
 def _day(text: str, place: str) -> date:
     try:
         return date.fromisoformat(text)

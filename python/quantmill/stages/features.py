@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from quantmill.features.regimes import RegimeWeights
 
 
+def index_member_table() -> pa.Table:
+    """Return index_id, symbol, valid_from and valid_to (NULL while it lasts) of every table of manifest/indices."""
+    import pyarrow as pa
+
+    from quantmill.manifest.acquisition import load_indices
+    from quantmill.manifest.home import current_home
+
+    members = load_indices(current_home().manifest)
+    return pa.table(
+        {
+            "index_id": pa.array([one.index_id for one in members], pa.string()),
+            "symbol": pa.array([one.symbol for one in members], pa.string()),
+            "valid_from": pa.array([one.valid_from for one in members], pa.date32()),
+            "valid_to": pa.array([one.valid_to for one in members], pa.date32()),
+        }
+    )
+
+
 def return_factor_table(returns: pa.Table) -> pa.Table:
     """Return symbol, session_date and every factor of `return_factors` for each row of `returns`.
 

@@ -25,15 +25,19 @@ ENVIRONMENT = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
 class Pipeline:
     """A workbench in memory: landed tables to fill, and models to build from them.
 
-    `land` inserts rows into a landed table, `build` makes the models named and everything below them, `ask` answers.
+    `land` inserts rows into a landed table, `build` makes the models named and everything below them, `build_again` is
+    the next build after it, which adds to incremental models and makes the others anew, `ask` answers.
     """
 
     def __init__(self) -> None:
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("set threads = 1")
         register(self.connection)
+        self.code = "the code of this build"
+        self.connection.create_function("code_digest", lambda: self.code, [], "VARCHAR", side_effects=True)
         create_tables(self.connection)
         self.built: set[str] = set()
+        self.given: set[str] = set()
 
     def land(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows into a table of ingest, such as `raw.bars`; what a row leaves out is NULL, a payload is JSON."""
@@ -53,6 +57,11 @@ class Pipeline:
                 self._create(model)
         return self
 
+    def build_again(self, *models: str) -> Pipeline:
+        """Build the models and whatever they read once more, as the next build of dbt does; what was given stays."""
+        self.built = set(self.given)
+        return self.build(*models)
+
     def ask(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a query over the built models, by their plain names."""
         return self.connection.execute(query, list(parameters)).fetchall()
@@ -61,6 +70,7 @@ class Pipeline:
         """Put the rows of a query in the place of a model."""
         self.connection.execute(f"create or replace table {name} as {query}")
         self.built.add(name)
+        self.given.add(name)
 
     def _order(self, name: str) -> Iterator[str]:
         if name in self.built:
@@ -74,18 +84,57 @@ class Pipeline:
             yield from self._order("symbols")
         yield name
 
+    def _exists(self, name: str) -> bool:
+        return bool(self.ask("select 1 from duckdb_tables() where schema_name = 'main' and table_name = ?", name))
+
     def _create(self, name: str) -> None:
         if name in SEEDS:
             self._seed(name)
         elif name == "calc_market_calendar":
             self._calendar()
+        elif name == "calc_index_members":
+            # who is in an index is told by a test with `give`; without, nobody is known to be in any
+            self.connection.execute(
+                "create or replace table calc_index_members"
+                " (index_id varchar, symbol varchar, valid_from date, valid_to date)"
+            )
         elif name not in MODELS:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
-            sql = ENVIRONMENT.from_string(MACROS + MODELS[name].read_text(encoding="utf-8")).render(
-                ref=lambda parent: parent, source=lambda schema, table: f"{schema}.{table}"
+            settings: dict[str, Any] = {}
+            text = MODELS[name].read_text(encoding="utf-8")
+            is_added_to = "materialized='incremental'" in text and self._exists(name)
+            sql = ENVIRONMENT.from_string(MACROS + text).render(
+                ref=lambda parent: parent,
+                source=lambda schema, table: f"{schema}.{table}",
+                config=lambda **given: settings.update(given) or "",
+                is_incremental=lambda: is_added_to,
+                this=name,
+                adapter=self,
             )
-            self.connection.execute(f"create table {name} as {sql}")
+            if is_added_to:
+                self._add(name, sql, settings["unique_key"])
+            else:
+                self.connection.execute(f"create or replace table {name} as {sql}")
+
+    def get_columns_in_relation(self, name: str) -> list[dict[str, str]]:
+        """Columns of a model, as dbt's adapter gives them to a macro."""
+        query = "select column_name from duckdb_columns() where schema_name = 'main' and table_name = ?"
+        return [{"name": column} for (column,) in self.ask(query, name)]
+
+    def _add(self, name: str, sql: str, keys: Sequence[str]) -> None:
+        """Replace the rows of an incremental model that have the keys of new ones, as `delete+insert` does.
+
+        Columns that the model did not have are added to it, as `append_new_columns` says.
+        """
+        same = " and ".join(f"new_rows.{key} is not distinct from {name}.{key}" for key in keys)
+        self.connection.execute(f"create or replace temp table new_rows as {sql}")
+        known = {column["name"] for column in self.get_columns_in_relation(name)}
+        for column, kind in self.ask("select column_name, column_type from (describe new_rows)"):
+            if column not in known:
+                self.connection.execute(f"alter table {name} add column {column} {kind}")
+        self.connection.execute(f"delete from {name} using new_rows where {same}")
+        self.connection.execute(f"insert into {name} by name select * from new_rows")
 
     def _seed(self, name: str) -> None:
         path = SEEDS[name]
@@ -93,7 +142,7 @@ class Pipeline:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         declared = ", ".join(f'"{column}" {kinds[column]}' for column in header)
-        self.connection.execute(f"create table {name} ({declared})")
+        self.connection.execute(f"create or replace table {name} ({declared})")
         marks = ", ".join("?" for _ in header)
         self.connection.executemany(
             f"insert into {name} values ({marks})", [[cell or None for cell in row] for row in rows]
@@ -106,5 +155,5 @@ class Pipeline:
         first = self.ask("select min(opened_at_utc) from raw.bars")[0][0]
         sessions = calendar_sessions(names, first)
         self.connection.register("sessions", sessions)
-        self.connection.execute("create table calc_market_calendar as select * from sessions")
+        self.connection.execute("create or replace table calc_market_calendar as select * from sessions")
         self.connection.unregister("sessions")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from market import Market
 from python.features.landed import NOW, bars, coin, describe, limit, scan, scanner
 from python.features.pipeline import ENVIRONMENT, MACROS, Pipeline
 
@@ -290,6 +292,80 @@ def test_a_coin_at_a_dollar_for_ninety_bars_is_tagged_from_then_on_and_until_it_
     assert found == [
         ("BINANCE:NEWDUSDT", "PEGGED", "detector", start + timedelta(days=90), start + timedelta(days=201)),
     ]
+
+
+@pytest.fixture(scope="module")
+def pegged_market() -> Pipeline:
+    """Tags over bars of the simulated market: gold, euro and dollar tokens, other coins, spot gold and EURUSD."""
+    of_tokens = {"PAXG": 500, "XAUT": 0, "EURI": 500, "AEUR": 300, "EUR": 300, "USDC": 300, "BTC": 300, "LTC": 300}
+    symbols = {f"BINANCE:{base}USDT": count for base, count in of_tokens.items()}
+    market = Market(symbols=[*symbols, "OANDA:XAUUSD", "FX_IDC:EURUSD"])
+    pipeline = Pipeline()
+    for symbol in market.listings:
+        ticker = symbol.split(":")[1]
+        is_token = symbol in symbols
+        stated = {
+            "base_currency": ticker[:-4] if is_token else ticker[:3],
+            "currency": ticker[-4 if is_token else -3 :],
+        }
+        kind = "spot" if is_token else "cfd" if ticker == "XAUUSD" else "forex"
+        describe(pipeline, symbol, type=kind, at=datetime(2026, 1, 29), **stated)
+        found = market.bars(symbol, "1D", market.end)
+        found = found[np.flatnonzero(found.is_complete)][-(symbols.get(symbol) or 500) :]
+        pipeline.connection.executemany(
+            "insert into raw.bars values ('bars', 'tradingview', ?, '1d', 'none', ?, ?, ?, ?, ?, ?, ?, true, ?)",
+            [
+                (symbol, datetime.fromtimestamp(opened, UTC).replace(tzinfo=None), *prices, 1e6, 1e6,
+                 datetime(2026, 1, 29))
+                for opened, *prices in zip(
+                    found.opened.tolist(), found.open.tolist(), found.high.tolist(), found.low.tolist(),
+                    found.close.tolist(), strict=True,
+                )
+            ],
+        )  # fmt: skip
+    return pipeline.build("symbol_tags")
+
+
+def test_what_stands_at_gold_and_at_the_euro_of_the_simulated_market_is_detected(pegged_market: Pipeline) -> None:
+    found = pegged_market.ask("select distinct symbol, peg from peg_sessions order by all")
+    # a dollar stands at a dollar; XAUT has no ninety bars yet
+    assert found == [
+        ("BINANCE:AEURUSDT", "EUR"),
+        ("BINANCE:EURIUSDT", "EUR"),
+        ("BINANCE:EURUSDT", "EUR"),
+        ("BINANCE:PAXGUSDT", "GOLD"),
+        ("BINANCE:USDCUSDT", "USD"),
+    ]
+
+
+def test_a_weekend_on_which_gold_and_the_euro_do_not_trade_ends_no_peg(pegged_market: Pipeline) -> None:
+    found = pegged_market.ask(
+        "select symbol, valid_to, dayname(valid_from) from symbol_tags where tag = 'PEGGED' order by all"
+    )
+    # ninety bars of a week of five days: one interval each, which the last Saturday of the market does not end
+    assert [(symbol, end) for symbol, end, _ in found] == [
+        (f"BINANCE:{base}USDT", None) for base in ("AEUR", "EURI", "EUR", "PAXG", "USDC")
+    ]
+    weekend = "select count(*) from peg_sessions where symbol = ? and isodow(session_date) > 5"
+    assert all(pegged_market.ask(weekend, f"BINANCE:{base}USDT")[0][0] > 30 for base in ("EURI", "PAXG"))
+
+
+def test_a_peg_without_a_price_for_a_week_is_known_no_more(pegged_market: Pipeline) -> None:
+    """Without the gold of the last ten days PAXG keeps its tag over six of them."""
+    last = pegged_market.ask("select max(session_date) from session_bars where symbol = 'OANDA:XAUUSD'")[0][0]
+    stopped = Pipeline()
+    for table in ("symbols", "seed_quotes"):
+        stopped.give(table, "select 1")
+        stopped.connection.register("rows", pegged_market.connection.table(table).to_arrow_table())
+        stopped.connection.execute(f"create or replace table {table} as select * from rows")
+    rows = pegged_market.connection.sql(
+        "select * from session_bars where symbol = 'BINANCE:PAXGUSDT' or symbol = 'OANDA:XAUUSD'"
+        f" and session_date <= date '{last - timedelta(days=10)}'"
+    )
+    stopped.connection.register("rows", rows.to_arrow_table())
+    stopped.give("session_bars", "select * from rows")
+    stopped.build("peg_sessions")
+    assert stopped.ask("select max(session_date) from peg_sessions") == [(last - timedelta(days=4),)]
 
 
 def test_a_token_is_leveraged_where_its_name_and_its_venue_say_so() -> None:

@@ -95,6 +95,40 @@ def test_under_or_one_strategy_gate_is_enough_and_hygiene_still_holds() -> None:
     }
 
 
+def test_a_candidate_of_an_index_was_a_member_on_the_day_of_the_scan() -> None:
+    of = scanner(index_id="dw30", venue_class="listed", market="america", calendar_id="XNYS")
+    pipeline = Pipeline()
+    without_bars(pipeline, "symbols", "symbol_identity", "symbol_tags")
+    pipeline.give(
+        "calc_index_members",
+        """
+        select 'dw30' as index_id, symbol, first::date as valid_from, last::date as valid_to from (values
+            ('NASDAQ:WBA', '2018-06-26', '2024-02-26'), ('NASDAQ:AMZN', '2024-02-26', null),
+            ('NYSE:GE', '1907-11-07', '2018-06-26')) as members (symbol, first, last)
+        union all select 'sp500', 'NYSE:GE', date '1957-03-04', null
+        """,
+    )
+    shares = [
+        {"s": symbol, "type": "stock", "Value.Traded": 9e6, "Recommend.All": 0.1}
+        for symbol in ("NASDAQ:WBA", "NASDAQ:AMZN", "NYSE:GE")
+    ]
+    for day in (datetime(1900, 1, 1), datetime(2024, 2, 25, 23, 59), datetime(2024, 2, 26)):
+        scan(pipeline, of, shares, at=day)
+    pipeline.build("scan_candidates")
+    found = pipeline.ask("select scanned_at_utc::date::varchar, symbol, drop_reason from scan_candidates order by all")
+    assert found == [
+        ("1900-01-01", "NASDAQ:AMZN", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("1900-01-01", "NASDAQ:WBA", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("1900-01-01", "NYSE:GE", "NO_MEMBERSHIP_KNOWN:dw30"),
+        ("2024-02-25", "NASDAQ:AMZN", "NOT_A_MEMBER:dw30"),
+        ("2024-02-25", "NASDAQ:WBA", None),
+        ("2024-02-25", "NYSE:GE", "NOT_A_MEMBER:dw30"),
+        ("2024-02-26", "NASDAQ:AMZN", None),
+        ("2024-02-26", "NASDAQ:WBA", "NOT_A_MEMBER:dw30"),
+        ("2024-02-26", "NYSE:GE", "NOT_A_MEMBER:dw30"),
+    ]
+
+
 def test_the_first_stage_in_the_order_of_the_layer_is_the_one_that_drops() -> None:
     volatility = {"gate": "volatility", "field": "Volatility.D", "operation": "greater", "threshold": 1.0}
     of = scanner(gates=(ADX, LIQUID, volatility), exclusions={"bases": ("CC",)})
@@ -204,6 +238,25 @@ def test_a_floor_of_twenty_million_leaves_nine_and_one_of_five_leaves_fifteen_lo
     assert count(5e6, gates=(bearish,), direction="SHORT") == 10
 
 
+def test_seventeen_listings_of_twelve_coins_are_twelve_candidates_by_dedupe_alone() -> None:
+    """F-7: the contracts of BNB stand for one; what selection makes of the twelve is a unit test of its funnel."""
+    symbols = [f"BINANCE:{base}USDT.P" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "LTC", "LINK")]
+    symbols += [f"BINANCE:{base}USDT.P" for base in ("AVAX", "DOT", "UNI")]
+    symbols += [f"BINANCE:{base}USDC.P" for base in ("BTC", "ETH", "SOL", "XRP")] + ["BINANCE:BNBUSD.P"]
+    assert len(symbols) == 17
+    rows = []
+    for number, symbol in enumerate(symbols):
+        base, quote = symbol.split(":")[1].removesuffix(".P").replace("USD", " USD").split()
+        rows.append(coin(symbol, base, quote, **FULL | {"Value__Traded": (200 - number) * 1e6}))
+    pipeline = judged(scanner(venue_class="perp"), *rows)
+    assert pipeline.ask("select stage, dropped_count, remaining_count from scan_funnel order by stage_number") == [
+        ("fetched", 0, 17),
+        ("identity", 5, 12),
+        ("selected", 0, 12),
+    ]
+    assert "BNBUSDT.P" in kept(pipeline) and "BNBUSD.P" not in kept(pipeline)
+
+
 def test_pegged_assets_are_in_no_directional_pool_and_in_the_pairs_universe() -> None:
     pegged = [("PAXG", "PAXGUSDT"), ("XUSD", "XUSDUSDT"), ("USD1", "USD1USDT")]
     coins = [(f"C{chr(65 + number)}", f"C{chr(65 + number)}USDT") for number in range(18)]
@@ -255,6 +308,22 @@ def test_a_hundred_funds_that_trade_more_keep_no_riser_from_its_gates() -> None:
         for n in range(150)
     ]
     assert kept(judged(shipped("etf_thematic_momentum"), *giants, *FUNDS)) == ["ASTX", "RKLX", "SHLD"]
+
+
+def test_a_request_sorted_by_performance_would_have_missed_the_liquid_winners() -> None:
+    """F-15: three hundred rows of a universe in which whoever rose most is hardly traded."""
+    of = shipped("etf_thematic_momentum")
+    quiet = [
+        fund(f"AMEX:Q{number:03}", close=9.0, Value__Traded=3e5, Perf__W=9.0, Perf__1M=301.0 + number, ADX=40.0)
+        for number in range(of.prefilter_limit)
+    ]
+
+    def answered(field: str) -> list[dict[str, Any]]:
+        return sorted([*quiet, *FUNDS], key=lambda row: -row[field])[: of.prefilter_limit]
+
+    assert (of.sort_by, of.sort_order, of.prefilter_limit) == ("Value.Traded", "desc", 300)
+    assert kept(judged(of, *answered("Value.Traded"))) == ["ASTX", "RKLX", "SHLD"]
+    assert kept(judged(of, *answered("Perf.1M"))) == []
 
 
 def test_a_short_scanner_returns_the_most_negative_ratings_first() -> None:

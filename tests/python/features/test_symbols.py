@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from python.features.landed import bars, coin, describe, limit, scan, scanner
+from python.features.landed import NOW, bars, coin, describe, limit, scan, scanner
 from python.features.pipeline import SEEDS, Pipeline
 
 from ingest.exchanges import EXCHANGES
@@ -167,6 +168,70 @@ def test_coverage_is_the_share_of_candidates_whose_venue_has_spoken(silent: int,
     columns = "candidate_count, coverage, is_coverage_met"
     assert pipeline.ask(f"select distinct {columns} from metadata_coverage") == [expected]
     assert pipeline.ask("select count(*) from metadata_coverage where not is_covered") == [(silent,)]
+
+
+def say(pipeline: Pipeline, load_id: str, at: datetime, **values: float) -> None:
+    """Land an answer of the vendor about JPM and BTC."""
+    pipeline.land(
+        "raw.vendor_features",
+        [
+            {"load_id": load_id, "row_number": number, "symbol": symbol, "payload": values, "received_at_utc": at}
+            for number, symbol in enumerate(("NYSE:JPM", "BINANCE:BTCUSDT"), start=1)
+        ],
+    )
+
+
+def another_day(pipeline: Pipeline) -> None:
+    say(pipeline, "c", datetime(2025, 3, 3, 22), RSI=51.0, ADX=9.0)
+
+
+def a_second_answer(pipeline: Pipeline) -> None:
+    say(pipeline, "d", datetime(2025, 2, 27, 21, 30), RSI=77.0)
+
+
+def another_calendar(pipeline: Pipeline) -> None:
+    describe(pipeline, "NYSE:JPM", type="stock", calendar_id="24/7", at=NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize("later", [another_day, a_second_answer, another_calendar])
+def test_features_that_are_added_give_the_rows_of_a_rebuild(later: Callable[[Pipeline], None]) -> None:
+    def first(pipeline: Pipeline) -> None:
+        describe(pipeline, "NYSE:JPM", type="stock")
+        describe(pipeline, "BINANCE:BTCUSDT", **SPOT)
+        say(pipeline, "a", datetime(2025, 2, 27, 21, 30), RSI=44.0, ADX=20.0)
+        say(pipeline, "b", datetime(2025, 2, 28, 21, 30), RSI=45.0)
+
+    def rows(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+        return pipeline.ask("select * from vendor_features order by all")
+
+    grown, rebuilt = Pipeline(), Pipeline()
+    first(grown)
+    grown.build("vendor_features")
+    before = rows(grown)
+    later(grown)
+    grown.build_again("vendor_features")
+    for land in (first, later):
+        land(rebuilt)
+    rebuilt.build("vendor_features")
+    assert rows(grown) == rows(rebuilt)
+    assert rows(grown) != before
+
+
+def test_features_that_were_read_are_not_read_again() -> None:
+    pipeline = Pipeline()
+    describe(pipeline, "BINANCE:BTCUSDT", **SPOT)
+    say(pipeline, "a", datetime(2025, 2, 27, 21, 30), RSI=44.0)
+    pipeline.build("vendor_features")
+    # a mark that only reading takes away
+    pipeline.connection.execute("alter table vendor_features add column mark varchar")
+    pipeline.connection.execute("update vendor_features set mark = 'old'")
+    another_day(pipeline)
+    pipeline.build_again("vendor_features")
+    marks = "select distinct observed_at_utc::date::varchar, mark from vendor_features order by all"
+    assert pipeline.ask(marks) == [("2025-02-27", "old"), ("2025-03-03", None)]
+    pipeline.code = "another version"
+    pipeline.build_again("vendor_features")
+    assert pipeline.ask(marks) == [("2025-02-27", None), ("2025-03-03", None)]
 
 
 def test_features_are_long_named_and_marked_while_their_bar_is_open() -> None:

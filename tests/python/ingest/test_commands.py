@@ -18,7 +18,8 @@ from tests.market.venue import Venue
 PROFILE = ("--profile", "simulated_crypto")
 SYMBOLS = sorted(
     {*CONTAMINATED, "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:BCHUSDT", "BINANCE:BTCUSDT.P", "BINANCE:ETHUSDT.P",
-     "BINANCE:SOLUSDT", "BINANCE:ZENUSDT", "BINANCE:XRPUSDT", "BINANCE:SOLUSDT.P"}
+     "BINANCE:SOLUSDT", "BINANCE:ZENUSDT", "BINANCE:XRPUSDT", "BINANCE:SOLUSDT.P", "BINANCE:BNBUSDT.P",
+     "BINANCE:BNBUSD.P"}
 )  # fmt: skip
 BEFORE, AFTER, NEXT = "2026-01-01T00:10:00Z", "2026-01-02T00:10:00Z", "2026-01-03T00:10:00Z"
 
@@ -141,6 +142,31 @@ def test_a_strict_audit_of_stale_symbols_ends_with_four_and_opens_no_connection(
     assert "make data-repair PROFILE=simulated_crypto" in err
     assert out.count("STALE") >= 9
     assert run("audit", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
+
+
+def test_contracts_of_bnb_thirteen_and_four_days_old_stop_a_strict_run_whatever_the_environment_says(
+    venue: Venue, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-7 with its symbols and its day."""
+    old = {"BINANCE:BNBUSD.P": "2025-12-30", "BINANCE:BNBUSDT.P": "2026-01-08"}
+    for symbol, last in old.items():
+        venue.fault("stale", symbols=[symbol], last=last)
+    scope = ("--symbol", ",".join([*old, "BINANCE:BTCUSDT", "BINANCE:ETHUSDT"]), "--as-of", "2026-01-12T00:10:00Z")
+    assert run("bars", *PROFILE, *scope)[0] == 0
+    strict = ("audit", "--profile", "crypto_production", *scope)
+    code, out, err = run(*strict)
+    assert (code, err.startswith("HealthGateError: audit: ")) == (4, True)
+    for symbol, last in old.items():
+        assert f"{symbol}: STALE" in out and f"last {last}, expected 2026-01-11" in out
+    assert "BINANCE:BTCUSDT: " not in out and "BINANCE:ETHUSDT: " not in out
+    for variable, value in (("QUANTMILL_SET_QUALITY__GATE", "report"), ("QUANTMILL_SET_QUALITY", "{gate: raw_pool}")):
+        monkeypatch.setenv(variable, value)
+        code, _, err = run(*strict)
+        assert (code, "the profile locks it" in err) == (2, True)
+        monkeypatch.delenv(variable)
+    for variable in ("STRICT_HEALTH", "QUANTMILL_STRICT", "QUANTMILL_STRICT_HEALTH", "STRICT"):
+        monkeypatch.setenv(variable, "0")
+    assert run(*strict)[0] == 4
 
 
 def test_an_anchor_that_is_not_ok_stops_even_a_lenient_profile(venue: Venue, run: Run) -> None:

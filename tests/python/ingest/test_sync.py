@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from quantmill.errors import UsageError
 
-from ingest import registry
+from ingest import registry, thresholds
 from ingest.answers import Answer
 from ingest.sources.common import BarRequest
 from ingest.sync import Rules, Synchroniser
@@ -290,6 +290,18 @@ def test_a_short_answer_is_genesis_when_a_second_one_agrees(make: Any) -> None:
     market.asked.clear()
     one.repair(["BINANCE:BTCUSDT"], is_explicit=False)
     assert market.asked == []
+
+
+def test_ten_thousand_days_of_btcusdt_are_3048_and_begin_on_the_17th_of_august_2017(make: Any) -> None:
+    """F-13 on the day on which it was seen."""
+    market = Market(first={"BINANCE:BTCUSDT": datetime(2017, 8, 17, tzinfo=UTC)})
+    rules = Rules(bar_sources=("binance",), lookback_sessions=10_000 - thresholds.DEPTH_BEYOND_LOOKBACK)
+    one = make(market, rules, as_of=datetime(2025, 12, 21, 0, 10, tzinfo=UTC))
+    done = synchronise(one, ["BINANCE:BTCUSDT"])
+    assert [asked.count for _, asked, _ in market.asked] == [10_000]
+    assert [outcome.rows_new for _, outcome in done.landed] == [3_048]
+    one.repair(["BINANCE:BTCUSDT"], is_explicit=False)
+    assert state(one, "BINANCE:BTCUSDT")["genesis_utc"] == datetime(2017, 8, 17)
 
 
 def test_who_the_source_no_longer_knows_is_delisted_after_ten_sessions(make: Any) -> None:

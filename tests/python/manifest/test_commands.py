@@ -72,6 +72,25 @@ def test_a_scanner_is_shown_as_it_is_stored(command: object, library: Library) -
     assert json.loads(result.output) == json.loads(resolve_scanner(library, "crypto_vol_breakout").scanner.canonical)
 
 
+def test_a_scanner_of_an_index_without_members_says_so_until_a_desk_has_filled_the_table(
+    command: object, manifest: Path
+) -> None:
+    shown: Result = command("show-scanner", "dw30_trend")  # type: ignore[operator]
+    words = "[no membership known: fill manifest/indices/dw30.csv]"
+    assert shown.output.splitlines()[0] == f"attention: {words}"
+    home = Home(root=manifest.parent, state=manifest.parent)
+
+    def unknown() -> set[str]:
+        listed = lines(home, "scanners", "sample")
+        return {line.split()[0] for line in listed if line.endswith(".csv]") and "no membership known" in line}
+
+    assert unknown() == {"sp500_trend", "nasdaq100_trend", "dw30_trend"}
+    (manifest / "indices" / "dw30.csv").write_text(
+        "symbol,index,valid_from,valid_to\nNYSE:KO,dw30,1987-03-12,\n", encoding="utf-8"
+    )
+    assert unknown() == {"sp500_trend", "nasdaq100_trend"}
+
+
 def test_an_unknown_scanner_ends_with_the_nearest_name_and_exit_code_two(command: object) -> None:
     result: Result = command("show-scanner", "etf_yeld_alpha")  # type: ignore[operator]
     assert result.exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import pytest
@@ -74,6 +75,19 @@ def test_the_sets_of_exclusions_are_complete(library: Library) -> None:
         "gold": GOLD,
     }
     assert library.denied_symbols == ("BINANCE:PAXGUSDT.P",)
+
+
+def test_the_sets_that_the_models_tag_are_those_that_the_scanners_leave_out(library: Library) -> None:
+    with (ROOT / "models" / "features" / "identity" / "seed_asset_sets.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tagged: dict[str, list[str]] = {}
+    for row in rows:
+        tagged.setdefault(row["tag"].lower(), []).append(row["asset"])
+    assert {name: tuple(assets) for name, assets in tagged.items()} == dict(library.exclusion_sets)
+    # money that is no coin: nobody is paid out in what is written with such a code
+    codes = {row["asset"] for row in rows if row["is_currency_code"] == "true"}
+    coins = {"BIDR", "AEUR", "EURI"}
+    assert codes == {"USD", "XAU", *FIAT.split()} - coins
 
 
 def test_every_directional_crypto_scanner_leaves_out_all_sets_leveraged_and_pegged(

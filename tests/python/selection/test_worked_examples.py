@@ -341,6 +341,11 @@ def test_a_limit_is_breached_beyond_it_and_a_metric_that_is_not_known_breaches_n
     assert checks("TOXIC_PERSISTENCE", {"hurst": 0.6, "momentum": 0.0})[2] is False
 
 
+def test_a_surge_that_discovery_let_through_is_vetoed_in_selection() -> None:
+    """F-12: FHEUSDT.P, which the scanner keeps."""
+    assert checks("ROC_EXTREME", {"roc": 153.0}) == (153.0, 100.0, True)
+
+
 def test_metadata_come_from_the_instrument_or_from_its_class() -> None:
     assert checks("METADATA_MISSING", {"asset_class": "equity"})[2] is False
     assert checks("METADATA_MISSING", {"asset_class": "equity", "tick_size": 0.0}) == (1.0, 0.0, True)

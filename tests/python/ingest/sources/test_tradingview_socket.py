@@ -580,6 +580,26 @@ def test_depths_are_capped_by_interval(interval: str, code: str, count: int) -> 
     assert asked == [(code, count)]
 
 
+@pytest.mark.parametrize(
+    ("interval", "seconds", "kept", "landed"),
+    [("1d", DAY, 3_048, 3_048), ("1h", 3_600, 8_495, 8_495), ("1m", 60, 8_580, 8_500)],
+)
+def test_the_depths_that_were_measured_of_btcusdt_arrive_whole_up_to_the_cap(
+    interval: str, seconds: int, kept: int, landed: int
+) -> None:
+    """F-13: what a listener without an account was seen to get; nobody is asked for more than the cap."""
+    last = int(NOW.timestamp()) // DAY * DAY
+    history = [{"i": n, "v": [float(last - (kept - n) * seconds), 1.0, 2.0, 0.5, 1.5, 3.0]} for n in range(kept)]
+
+    def tell(chart: Chart, number: int) -> None:
+        chart.whole(history[-chart.count :])
+
+    with socket_service(service(tell)) as venue:
+        source = SocketBars(venue.address, clock=lambda: NOW, rules=QUICK)
+        (answer,) = source.fetch_bars([BarRequest("BINANCE:BTCUSDT", 10_000, NOW, interval)])
+    assert (answer.state, len(rows(answer))) == ("complete", landed)
+
+
 def test_older_bars_that_a_deeper_request_brings_are_merged() -> None:
     def converse(socket: ServerConnection, number: int) -> None:
         socket.send(frame('{"session_id":"x"}'))
