@@ -20,7 +20,7 @@ from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
 from ingest.loads import Outcome, Session, land_answers, take_snapshot
-from ingest.scope import check_symbols, scope_symbols
+from ingest.scope import check_symbols, earlier_symbols, passing_symbols, scope_symbols
 from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
@@ -96,6 +96,15 @@ class Cycle:
             raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
         return scope_symbols(self.session.connection, self.acquisition)
 
+    def earlier(self) -> list[str]:
+        """Return the symbols that were candidates within the look-back and are none now; none for named symbols.
+
+        They are fetched and healed like the others, but today's data are judged without them.
+        """
+        if self.symbols or self.acquisition is None:
+            return []
+        return earlier_symbols(self.session.connection, self.acquisition, self.as_of)
+
     def synchroniser(self) -> Synchroniser:
         """Return what plans and runs the passes of this command."""
         return Synchroniser(
@@ -150,6 +159,17 @@ class Cycle:
         if not result.exit_code and statuses["REJECTED"]:
             result.exit_code = DATA
         result.remedy = f"make scan-run PROFILE={self.profile}"
+
+    def welcome(self) -> Result | None:
+        """Describe whom the newest scans let pass and nobody has described yet; None where there is nobody.
+
+        A replay needs it: by the end of it they may have left the market, and no source would know them.
+        """
+        assert self.acquisition is not None
+        found = self._without("symbol_metadata", passing_symbols(self.session.connection, self.acquisition.scanners))
+        if not found:
+            return None
+        return self._recorded("metadata", lambda result: self._metadata(found, result), {"symbols": len(found)})
 
     def metadata(self) -> Result:
         """Fetch the structural description of every symbol in scope, and the trading limits of its venue."""
@@ -213,25 +233,33 @@ class Cycle:
 
     def bars(self) -> Result:
         """Fetch the bars of every symbol in scope that is not up to date."""
-        symbols = self.scope()
-        return self._recorded("bars", lambda result: self._bars(symbols, result), {"symbols": len(symbols)})
+        symbols, earlier = self.scope(), self.earlier()
+        return self._recorded(
+            "bars",
+            lambda result: self._bars(symbols, earlier, result),
+            {"symbols": len(symbols), "earlier": len(earlier)},
+        )
 
-    def _bars(self, symbols: Sequence[str], result: Result) -> None:
-        self.session.say(f"{len(symbols):,} symbols in scope")
+    def _bars(self, symbols: Sequence[str], earlier: Sequence[str], result: Result) -> None:
+        too = f", and {len(earlier):,} that were candidates before" if earlier else ""
+        self.session.say(f"{len(symbols):,} symbols in scope{too}")
         synchroniser = self.synchroniser()
-        registry.register(self.session.connection, symbols, self.as_of)
-        done = synchroniser.run("normal", synchroniser.plan(symbols, is_forced=self.is_forced))
+        every = [*symbols, *earlier]
+        registry.register(self.session.connection, every, self.as_of)
+        done = synchroniser.run("normal", synchroniser.plan(every, is_forced=self.is_forced))
         self._tell_pass(done)
-        result.health = synchroniser.settle(symbols)
+        result.health = _those(symbols, synchroniser.settle(every))
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
 
     def repair(self) -> Result:
         """Heal what fails in an explicit scope: force, gaps, slow lane, alternate source, at most two cycles."""
-        symbols = self.scope()
+        symbols, earlier = self.scope(), self.earlier()
         return self._recorded(
-            "repair", lambda result: self._repair(symbols, result, only_slow=False), {"symbols": len(symbols)}
+            "repair",
+            lambda result: self._repair(symbols, result, earlier=earlier, only_slow=False),
+            {"symbols": len(symbols), "earlier": len(earlier)},
         )
 
     def recover(self) -> Result:
@@ -255,12 +283,14 @@ class Cycle:
         """).fetchall()
         return [row[0] for row in rows]
 
-    def _repair(self, symbols: Sequence[str], result: Result, *, only_slow: bool) -> None:
+    def _repair(
+        self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = (), only_slow: bool
+    ) -> None:
         synchroniser = self.synchroniser()
-        registry.register(self.session.connection, symbols, self.as_of)
-        result.health = synchroniser.repair(
-            symbols, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced
-        )
+        every = [*symbols, *earlier]
+        registry.register(self.session.connection, every, self.as_of)
+        healed = synchroniser.repair(every, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced)
+        result.health = _those(symbols, healed)
         for one in synchroniser.passes:
             self._tell_pass(one)
             self._count(result, one.landed, lambda load: str(load.context.get("symbol")), is_told=False)
@@ -481,6 +511,11 @@ METADATA_FIELDS = (
 )  # fmt: skip
 
 
+def _those(symbols: Sequence[str], health: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    wanted = set(symbols)
+    return [row for row in health if row["symbol"] in wanted]
+
+
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
 
@@ -495,7 +530,7 @@ def planned(cycle: Cycle, command: str) -> list[str]:
         cycle.session, None, cycle.rules, as_of=cycle.as_of, can_have=cycle.can_have, tell=cycle.tell, timer=cycle.timer
     )
     if command == "bars":
-        plan = synchroniser.plan(symbols, is_forced=cycle.is_forced)
+        plan = synchroniser.plan([*symbols, *cycle.earlier()], is_forced=cycle.is_forced)
         lines = [
             f"{one.symbol}: {one.count} bars of {one.source} ({one.adjustment}, {one.reason})" for one in plan.items
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import BadValue, UsageError
@@ -42,9 +43,25 @@ def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisitio
     return sorted(symbols)
 
 
-def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner]) -> list[str]:
+def earlier_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime) -> list[str]:
+    """Return the symbols that passed a scan within the look-back up to `as_of` (aware) and no newest one, sorted.
+
+    A decision of that time may have chosen them, so their bars are needed on: without them whoever falls, leaves the
+    scan or the market would be missing from the past.
+    """
+    # a look-back is counted in sessions; five of seven days are sessions of an exchange, less its holidays
+    days = acquisition.lookback_sessions * (1.0 if acquisition.calendar_id == "24/7" else 1.5)
+    since = (as_of.astimezone(UTC) - timedelta(days=days)).replace(tzinfo=None)
+    known = {*acquisition.symbols, *passing_symbols(connection, acquisition.scanners)}
+    return sorted(set(passing_symbols(connection, acquisition.scanners, since=since)) - known)
+
+
+def passing_symbols(
+    connection: duckdb.DuckDBPyConnection, scanners: Sequence[Scanner], *, since: datetime | None = None
+) -> list[str]:
     """Return the symbols that pass the gates of a scanner in its newest usable scan, sorted; with forced ones.
 
+    With `since` (UTC, no zone) every scan from that moment on counts, not the newest alone.
     A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
     identity of a symbol are left to the models, so that this is never less than what can become a candidate.
     """
@@ -84,20 +101,25 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
         """,
         [[json.dumps(rule) for rule in rules]],
     )
-    found = connection.execute("""
+    found = connection.execute(
+        """
         with newest as (
-            select rows.config_hash, max(rows.load_id) as load_id
-            from raw.scan_rows as rows semi join temp.asked_scanners as asked using (config_hash)
-            group by rows.config_hash
+            select config_hash, load_id
+            from raw.scan_rows semi join temp.asked_scanners as asked using (config_hash)
+            where $since is null or scanned_at_utc >= $since
+            group by config_hash, load_id
+            -- a replay lands the past after the present, so the order of loads is not that of scans
+            qualify $since is not null
+                or row_number() over (partition by config_hash order by max(scanned_at_utc) desc, load_id desc) = 1
         ),
         rows as (
-            select rows.config_hash, rows.symbol, rows.payload
+            select rows.config_hash, rows.symbol, rows.payload, rows.load_id
             from raw.scan_rows as rows join newest using (config_hash, load_id)
         ),
         gated as (
-            select rows.config_hash, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
+            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
             from (
-                select rows.config_hash, rows.symbol, coalesce(case operation
+                select rows.config_hash, rows.load_id, rows.symbol, coalesce(case operation
                         when '>' then value > threshold when '>=' then value >= threshold
                         when '<' then value < threshold else value <= threshold end, false) as is_ok
                 from (
@@ -111,7 +133,7 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
         select distinct rows.symbol
         from rows
         join temp.asked_scanners as asked using (config_hash)
-        left join gated on gated.config_hash = rows.config_hash and gated.symbol = rows.symbol
+        left join gated using (config_hash, load_id, symbol)
         where list_contains(asked.ensured, rows.symbol) or (
             (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
             and not list_contains(asked.symbols, rows.symbol)
@@ -119,5 +141,7 @@ def passing_symbols(connection: duckdb.DuckDBPyConnection, scanners: Sequence[Sc
             and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null
                 or list_contains(asked.quotes, (rows.payload ->> 'currency'))))
         order by 1
-    """).fetchall()
+        """,
+        {"since": since},
+    ).fetchall()
     return [row[0] for row in found]

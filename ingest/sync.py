@@ -29,6 +29,9 @@ FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGR
 # live source needs one request per symbol, so it fills gaps and corroborates.
 ARCHIVES = ("binance_bulk",)
 
+# The ways in which a repair tries to heal, in this order.
+REPAIR_PASSES = ("force", "gaps", "slow", "alternate", "archives")
+
 # Sources that can be asked for bars up to a moment in the past.
 RANGED = ("binance", "yahoo")
 
@@ -153,7 +156,8 @@ class Synchroniser:
             is_behind = last is None or (expected[symbol] is not None and last < expected[symbol])
             is_tried = (state.get("last_success_utc") or datetime.min) > fresh and not is_behind
             reason = None
-            if status == "DELISTED":
+            if status == "DELISTED" and (last is not None or state["consecutive_failures"] > 1):
+                # who is gone is asked once for the bars of when he was not, and once more
                 reason = "DELISTED"
             elif not is_forced:
                 if status == "TOXIC":
@@ -326,7 +330,8 @@ class Synchroniser:
             if not failing:
                 break
             before = {(row["symbol"], row["verdict"], row["missing_count"]) for row in failing}
-            for name in ("slow", "alternate") if only_slow else ("force", "gaps", "slow", "alternate"):
+            passes = ("slow", "alternate", "archives") if only_slow else REPAIR_PASSES
+            for name in passes:
                 failing = self._within_time(self.failing(symbols, is_toxic_too=is_explicit), started)
                 if not failing:
                     break
@@ -367,6 +372,9 @@ class Synchroniser:
                 plan.skipped["NO_SOURCE"] += 1
                 continue
             depth = min(self._depth(row), thresholds.MAX_BARS)
+            if name == "archives":
+                plan.items += self._archive_items(row)
+                continue
             if name == "gaps":
                 plan.items += self._gap_items(row, sources)
                 continue
@@ -381,6 +389,15 @@ class Synchroniser:
                 continue
             plan.items.append(Item(symbol, sources[0], depth, row["verdict"], expected[symbol], is_forced=True))
         return plan
+
+    def _archive_items(self, row: Mapping[str, Any]) -> list[Item]:
+        """Return the request for the archives of a symbol of which no live source has a bar: they outlive a listing."""
+        archives = [one for one in sources_of(row["symbol"], self.rules, self.can_have) if one in ARCHIVES]
+        is_unknown = "UNKNOWN_SYMBOL" in (row["registry_reason"] or "")
+        if row["verdict"] != "MISSING" or not archives or not is_unknown:
+            return []
+        count = self.rules.first_depth
+        return [Item(row["symbol"], archives[0], count, row["verdict"], None, until=self.as_of, is_forced=True)]
 
     def _depth(self, row: Mapping[str, Any]) -> int:
         """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to come anew."""
