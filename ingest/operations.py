@@ -96,14 +96,14 @@ class Cycle:
             raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
         return scope_symbols(self.session.connection, self.acquisition)
 
-    def earlier(self) -> list[str]:
-        """Return the symbols that were candidates within the look-back and are none now; none for named symbols.
+    def earlier(self, current: Sequence[str]) -> list[str]:
+        """Return the symbols that were candidates within the look-back and are not `current`; none for named symbols.
 
         They are fetched and healed like the others, but today's data are judged without them.
         """
         if self.symbols or self.acquisition is None:
             return []
-        return earlier_symbols(self.session.connection, self.acquisition, self.as_of)
+        return earlier_symbols(self.session.connection, self.acquisition, self.as_of, current)
 
     def synchroniser(self) -> Synchroniser:
         """Return what plans and runs the passes of this command."""
@@ -174,11 +174,17 @@ class Cycle:
     def metadata(self) -> Result:
         """Fetch the structural description of every symbol in scope, and the trading limits of its venue."""
         symbols = self.scope()
-        return self._recorded("metadata", lambda result: self._metadata(symbols, result), {"symbols": len(symbols)})
+        earlier = self._without("symbol_metadata", self.earlier(symbols))
+        return self._recorded(
+            "metadata",
+            lambda result: self._metadata(symbols, result, earlier=earlier),
+            {"symbols": len(symbols), "earlier": len(earlier)},
+        )
 
-    def _metadata(self, symbols: Sequence[str], result: Result) -> None:
+    def _metadata(self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = ()) -> None:
+        """Describe symbols, and those that were candidates before and nobody has described yet, as far as known."""
         fields = self.acquisition.metadata_fields if self.acquisition else METADATA_FIELDS
-        wanted = list(symbols)
+        wanted = [*symbols, *earlier]
         for attempt in (1, 2):
             with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
                 landed = land_answers(
@@ -233,7 +239,8 @@ class Cycle:
 
     def bars(self) -> Result:
         """Fetch the bars of every symbol in scope that is not up to date."""
-        symbols, earlier = self.scope(), self.earlier()
+        symbols = self.scope()
+        earlier = self.earlier(symbols)
         return self._recorded(
             "bars",
             lambda result: self._bars(symbols, earlier, result),
@@ -255,7 +262,8 @@ class Cycle:
 
     def repair(self) -> Result:
         """Heal what fails in an explicit scope: force, gaps, slow lane, alternate source, at most two cycles."""
-        symbols, earlier = self.scope(), self.earlier()
+        symbols = self.scope()
+        earlier = self.earlier(symbols)
         return self._recorded(
             "repair",
             lambda result: self._repair(symbols, result, earlier=earlier, only_slow=False),
@@ -530,7 +538,7 @@ def planned(cycle: Cycle, command: str) -> list[str]:
         cycle.session, None, cycle.rules, as_of=cycle.as_of, can_have=cycle.can_have, tell=cycle.tell, timer=cycle.timer
     )
     if command == "bars":
-        plan = synchroniser.plan([*symbols, *cycle.earlier()], is_forced=cycle.is_forced)
+        plan = synchroniser.plan([*symbols, *cycle.earlier(symbols)], is_forced=cycle.is_forced)
         lines = [
             f"{one.symbol}: {one.count} bars of {one.source} ({one.adjustment}, {one.reason})" for one in plan.items
         ]

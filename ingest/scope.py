@@ -43,8 +43,10 @@ def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisitio
     return sorted(symbols)
 
 
-def earlier_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime) -> list[str]:
-    """Return the symbols that passed a scan within the look-back up to `as_of` (aware) and no newest one, sorted.
+def earlier_symbols(
+    connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime, current: Sequence[str]
+) -> list[str]:
+    """Return the symbols that passed a scan within the look-back up to `as_of` (aware) and are not `current`, sorted.
 
     A decision of that time may have chosen them, so their bars are needed on: without them whoever falls, leaves the
     scan or the market would be missing from the past.
@@ -52,8 +54,7 @@ def earlier_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisit
     # a look-back is counted in sessions; five of seven days are sessions of an exchange, less its holidays
     days = acquisition.lookback_sessions * (1.0 if acquisition.calendar_id == "24/7" else 1.5)
     since = (as_of.astimezone(UTC) - timedelta(days=days)).replace(tzinfo=None)
-    known = {*acquisition.symbols, *passing_symbols(connection, acquisition.scanners)}
-    return sorted(set(passing_symbols(connection, acquisition.scanners, since=since)) - known)
+    return sorted(set(passing_symbols(connection, acquisition.scanners, since=since)) - set(current))
 
 
 def passing_symbols(
@@ -129,13 +130,22 @@ def passing_symbols(
                 ) as rows
             ) as rows
             group by all
+        ),
+        -- what a symbol is does not change from scan to scan
+        described as (
+            select config_hash, rows.symbol, any_value(rows.payload) as payload,
+                bool_or(gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
+                    as is_passing
+            from rows
+            join temp.asked_scanners as asked using (config_hash)
+            left join gated using (config_hash, load_id, symbol)
+            group by all
         )
         select distinct rows.symbol
-        from rows
+        from described as rows
         join temp.asked_scanners as asked using (config_hash)
-        left join gated using (config_hash, load_id, symbol)
         where list_contains(asked.ensured, rows.symbol) or (
-            (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
+            is_passing
             and not list_contains(asked.symbols, rows.symbol)
             and not coalesce(list_contains(asked.bases, (rows.payload ->> 'base_currency')), false)
             and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null

@@ -325,14 +325,16 @@ class Synchroniser:
                 "a repair needs a scope: no symbol was named", remedy="give --symbol, or --profile for its symbols"
             )
         started: dict[str, float] = {}
+        # nobody else is asked for, so nobody else is judged again before the end
+        suspects = [row["symbol"] for row in self.failing(symbols, is_toxic_too=is_explicit)]
         for cycle in range(1, cycles + 1):
-            failing = self.failing(symbols, is_toxic_too=is_explicit)
+            failing = self.failing(suspects, is_toxic_too=is_explicit) if suspects else []
             if not failing:
                 break
             before = {(row["symbol"], row["verdict"], row["missing_count"]) for row in failing}
             passes = ("slow", "alternate", "archives") if only_slow else REPAIR_PASSES
             for name in passes:
-                failing = self._within_time(self.failing(symbols, is_toxic_too=is_explicit), started)
+                failing = self._within_time(self.failing(suspects, is_toxic_too=is_explicit), started)
                 if not failing:
                     break
                 plan = self._repair_plan(name, failing)
@@ -340,10 +342,10 @@ class Synchroniser:
                 plan.skipped["HEALTHY"] += len(set(symbols)) - len({row["symbol"] for row in failing})
                 if plan.items:
                     self.run(name, plan, cycle=cycle, is_slow=name == "slow")
-                self._settle(symbols, is_final=False)
+                self._settle(suspects, is_final=False)
             after = {
                 (row["symbol"], row["verdict"], row["missing_count"])
-                for row in self.failing(symbols, is_toxic_too=is_explicit)
+                for row in self.failing(suspects, is_toxic_too=is_explicit)
             }
             if not after or after == before:
                 break
