@@ -71,6 +71,22 @@ found as (
 
 ),
 
+-- what landing kept out leaves no bar to look at; where both know of a move, landing knows the donor
+suspected as (
+
+    select
+        coalesce(found.symbol, landed.symbol) as symbol,
+        coalesce(found.session_date, landed.session_date) as session_date,
+        coalesce(found.code, landed.code) as code,
+        coalesce(found.value, landed.value) as value,
+        landed.donor_symbol,
+        found.symbol is null and landed.is_healed as is_healed
+    from found
+    full outer join {{ ref('landed_suspicions') }} as landed
+        on found.symbol = landed.symbol and found.session_date = landed.session_date and found.code = landed.code
+
+),
+
 -- who resolves a move again means the later word
 resolved as (
 
@@ -90,25 +106,28 @@ final as (
 
     select
         -- keys
-        found.symbol,
-        found.session_date,
-        found.code,
+        suspected.symbol,
+        suspected.session_date,
+        suspected.code,
 
         -- what was found
-        found.value,
-        cast(null as varchar) as donor_symbol,
+        suspected.value,
+        suspected.donor_symbol,
 
-        -- flags resolve by being harmless; verdict codes stay open until a resolution is recorded
+        -- flags resolve by being harmless, bars kept out by a clean one; the others stay open until somebody has looked
         resolved.reason is not null
-        or found.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
-        resolved.reason as resolution
+        or suspected.is_healed
+        or suspected.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
+        coalesce(
+            resolved.reason, case when suspected.is_healed then 'kept out; a clean bar of the session was accepted' end
+        ) as resolution
 
-    from found
+    from suspected
     left join resolved
         on
-            found.symbol = resolved.symbol
-            and found.session_date = resolved.session_date
-            and found.code = resolved.code
+            suspected.symbol = resolved.symbol
+            and suspected.session_date = resolved.session_date
+            and suspected.code = resolved.code
 
 )
 

@@ -1,0 +1,31 @@
+-- One row per suspicion that landing had about a bar or a load.
+with source as (
+
+    select * from {{ source('raw', 'findings') }}
+
+),
+
+final as (
+
+    select
+        -- keys
+        load_id,
+        symbol,
+        code,
+        opened_at_utc,
+
+        -- what was found, and what it cost
+        severity,
+        close,
+        value,
+        donor_symbol,
+        detail,
+
+        -- times
+        detected_at_utc
+
+    from source
+
+)
+
+select * from final
