@@ -259,7 +259,8 @@ def rolling_section(reader: Reader, section: Section, subject: Subject) -> None:
                     rows, "session_date", [(name, title, "series-1")], title=title, tick_format=tick_format
                 )
     if not labels:
-        raise MissingData("the run is too short for rolling figures")
+        section.find(NA, "The run is too short for rolling figures.")
+        return
     section.find(OK, f"Over {'; '.join(labels.values())}. A figure stands at the last session it looks back from.")
     for name, title, _ in measures:
         if not figures[name]:
