@@ -291,9 +291,7 @@ class Cycle:
         """).fetchall()
         return [row[0] for row in rows]
 
-    def _repair(
-        self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = (), only_slow: bool
-    ) -> None:
+    def _repair(self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = (), only_slow: bool) -> None:
         synchroniser = self.synchroniser()
         every = [*symbols, *earlier]
         registry.register(self.session.connection, every, self.as_of)
