@@ -79,17 +79,21 @@ starts as (
 
 ),
 
+scanners as (
+
+    select
+        item ->> 'scanner_id' as scanner_id,
+        item ->> 'config_hash' as config_hash
+    from {{ setting_list('universe.scanners') }}
+
+),
+
 -- nobody knows whom a market listed before it was scanned first: NULL where the universe is a list or of today
 discovered as (
 
     select min(candidates.scanned_at_utc) as first_candidate_utc
     from {{ ref('scan_candidates') }} as candidates
-    inner join (
-        select
-            item ->> 'scanner_id' as scanner_id,
-            item ->> 'config_hash' as config_hash
-        from {{ setting_list('universe.scanners') }}
-    ) as scanners
+    inner join scanners
         on candidates.scanner_id = scanners.scanner_id and candidates.config_hash = scanners.config_hash
     where
         candidates.is_kept

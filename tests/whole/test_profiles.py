@@ -23,7 +23,9 @@ pytestmark = pytest.mark.build
 
 SPOT = ("BTCUSDT", "BTCUSDC", "ETHUSDT", "ETHFDUSD", "BCHUSDT", "SOLUSDT", "ZENUSDT", "AAVEUSDT", "ATOMUSDT", "DOTUSDT")
 PERPETUAL = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "BNB", "LTC", "BCH", "AVAX")
-SYMBOLS = sorted({*CONTAMINATED, *(f"BINANCE:{name}" for name in SPOT), *(f"BINANCE:{name}USDT.P" for name in PERPETUAL)})
+SYMBOLS = sorted(
+    {*CONTAMINATED, *(f"BINANCE:{name}" for name in SPOT), *(f"BINANCE:{name}USDT.P" for name in PERPETUAL)}
+)
 GAPPED, STALE, SPIKED, DONOR = "BINANCE:SOLUSDT.P", "BINANCE:ZENUSDT", "BINANCE:ADAUSDT", "BINANCE:BCHUSDT"
 
 FIRST_SCAN = "2025-11-01"

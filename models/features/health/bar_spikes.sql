@@ -118,9 +118,7 @@ final as (
         resolved.reason is not null
         or suspected.is_healed
         or suspected.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
-        coalesce(
-            resolved.reason, case when suspected.is_healed then 'kept out; a clean bar of the session was accepted' end
-        ) as resolution
+        resolved.reason as resolution
 
     from suspected
     left join resolved
