@@ -122,6 +122,9 @@ def run_command(
                 say(f"as of {day:%Y-%m-%d %H:%M}Z")
             done = getattr(cycle, wish.command)()
             results += done if isinstance(done, list) else [done]
+            if len(days) > 1 and not results[-1].exit_code:
+                described = cycle.welcome()
+                results += [described] if described else []
     _raise_for(results, say, is_request_clock=is_request_clock)
     return results
 

@@ -20,7 +20,7 @@ from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
 from ingest.loads import Outcome, Session, land_answers, take_snapshot
-from ingest.scope import check_symbols, followed_symbols, scope_symbols
+from ingest.scope import check_symbols, earlier_symbols, passing_symbols, scope_symbols
 from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
@@ -99,10 +99,18 @@ class Cycle:
         return scope_symbols(self.session.connection, self.acquisition)
 
     def followed(self) -> list[str]:
-        """Return the scope and, of a profile, who was a candidate within its look-back: their bars go on."""
+        """Return the scope and whoever was a candidate within the look-back: what is fetched and healed."""
+        symbols = self.scope()
+        return [*symbols, *self.earlier(symbols)]
+
+    def earlier(self, current: Sequence[str]) -> list[str]:
+        """Return the symbols that were candidates within the look-back and are not `current`; none for named symbols.
+
+        They are fetched and healed like the others, but today's data are judged without them.
+        """
         if self.symbols or self.acquisition is None:
-            return self.scope()
-        return followed_symbols(self.session.connection, self.acquisition, self.as_of)
+            return []
+        return earlier_symbols(self.session.connection, self.acquisition, self.as_of, current)
 
     def synchroniser(self) -> Synchroniser:
         """Return what plans and runs the passes of this command."""
@@ -159,14 +167,31 @@ class Cycle:
             result.exit_code = DATA
         result.remedy = f"make scan-run PROFILE={self.profile}"
 
+    def welcome(self) -> Result | None:
+        """Describe whom the newest scans let pass and nobody has described yet; None where there is nobody.
+
+        A replay needs it: by the end of it they may have left the market, and no source would know them.
+        """
+        assert self.acquisition is not None
+        found = self._without("symbol_metadata", passing_symbols(self.session.connection, self.acquisition.scanners))
+        if not found:
+            return None
+        return self._recorded("metadata", lambda result: self._metadata(found, result), {"symbols": len(found)})
+
     def metadata(self) -> Result:
         """Fetch the structural description of every symbol in scope, and the trading limits of its venue."""
-        symbols = self.followed()
-        return self._recorded("metadata", lambda result: self._metadata(symbols, result), {"symbols": len(symbols)})
+        symbols = self.scope()
+        earlier = self._without("symbol_metadata", self.earlier(symbols))
+        return self._recorded(
+            "metadata",
+            lambda result: self._metadata(symbols, result, earlier=earlier),
+            {"symbols": len(symbols), "earlier": len(earlier)},
+        )
 
-    def _metadata(self, symbols: Sequence[str], result: Result) -> None:
+    def _metadata(self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = ()) -> None:
+        """Describe symbols, and those that were candidates before and nobody has described yet, as far as known."""
         fields = self.acquisition.metadata_fields if self.acquisition else METADATA_FIELDS
-        wanted = list(symbols)
+        wanted = [*symbols, *earlier]
         for attempt in (1, 2):
             with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
                 landed = land_answers(
@@ -222,26 +247,36 @@ class Cycle:
         return [row[0] for row in rows]
 
     def bars(self) -> Result:
-        """Fetch the bars of every symbol in scope, and of earlier candidates, that is not up to date."""
-        symbols = self.followed()
-        return self._recorded("bars", lambda result: self._bars(symbols, result), {"symbols": len(symbols)})
+        """Fetch the bars of every symbol in scope that is not up to date."""
+        symbols = self.scope()
+        earlier = self.earlier(symbols)
+        return self._recorded(
+            "bars",
+            lambda result: self._bars(symbols, earlier, result),
+            {"symbols": len(symbols), "earlier": len(earlier)},
+        )
 
-    def _bars(self, symbols: Sequence[str], result: Result) -> None:
-        self.session.say(f"{len(symbols):,} symbols in scope")
+    def _bars(self, symbols: Sequence[str], earlier: Sequence[str], result: Result) -> None:
+        too = f", and {len(earlier):,} that were candidates before" if earlier else ""
+        self.session.say(f"{len(symbols):,} symbols in scope{too}")
         synchroniser = self.synchroniser()
-        registry.register(self.session.connection, symbols, self.as_of)
-        done = synchroniser.run("normal", synchroniser.plan(symbols, is_forced=self.is_forced))
+        every = [*symbols, *earlier]
+        registry.register(self.session.connection, every, self.as_of)
+        done = synchroniser.run("normal", synchroniser.plan(every, is_forced=self.is_forced))
         self._tell_pass(done)
-        result.health = synchroniser.settle(symbols)
+        result.health = synchroniser.settle(every)
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
 
     def repair(self) -> Result:
         """Heal what fails in an explicit scope: force, gaps, slow lane, alternate source, at most two cycles."""
-        symbols = self.followed()
+        symbols = self.scope()
+        earlier = self.earlier(symbols)
         return self._recorded(
-            "repair", lambda result: self._repair(symbols, result, only_slow=False), {"symbols": len(symbols)}
+            "repair",
+            lambda result: self._repair(symbols, result, earlier=earlier, only_slow=False),
+            {"symbols": len(symbols), "earlier": len(earlier)},
         )
 
     def recover(self) -> Result:
@@ -266,12 +301,12 @@ class Cycle:
         """).fetchall()
         return [row[0] for row in rows]
 
-    def _repair(self, symbols: Sequence[str], result: Result, *, only_slow: bool) -> None:
+    def _repair(self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = (), only_slow: bool) -> None:
         synchroniser = self.synchroniser()
-        registry.register(self.session.connection, symbols, self.as_of)
-        result.health = synchroniser.repair(
-            symbols, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced
-        )
+        every = [*symbols, *earlier]
+        registry.register(self.session.connection, every, self.as_of)
+        healed = synchroniser.repair(every, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced)
+        result.health = healed
         for one in synchroniser.passes:
             self._tell_pass(one)
             self._count(result, one.landed, lambda load: str(load.context.get("symbol")), is_told=False)
@@ -446,7 +481,11 @@ class Cycle:
         # A recovery may be about symbols of another profile, or of none.
         scope = {row["symbol"] for row in everybody} if self.acquisition is None else set(self.scope())
         bad = [row for row in everybody if row["symbol"] in scope]
-        earlier = [f"{row['symbol']} {row['verdict']}" for row in everybody if row["symbol"] not in scope]
+        earlier = [
+            f"{row['symbol']} {row['verdict']}"
+            for row in everybody
+            if row["symbol"] not in scope and row["status"] != "DELISTED"
+        ]
         if earlier:
             shown = ", ".join(earlier[:5]) + (" ..." if len(earlier) > 5 else "")
             result.notes.append(f"{len(earlier)} candidates of earlier scans are not OK: {shown}")
@@ -526,7 +565,7 @@ def planned(cycle: Cycle, command: str) -> list[str]:
         cycle.session, None, cycle.rules, as_of=cycle.as_of, can_have=cycle.can_have, tell=cycle.tell, timer=cycle.timer
     )
     if command == "bars":
-        plan = synchroniser.plan(symbols, is_forced=cycle.is_forced)
+        plan = synchroniser.plan([*symbols, *cycle.earlier(symbols)], is_forced=cycle.is_forced)
         lines = [
             f"{one.symbol}: {one.count} bars of {one.source} ({one.adjustment}, {one.reason})" for one in plan.items
         ]

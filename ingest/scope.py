@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
     from quantmill.manifest.scanners import Scanner
 
-# Sessions fill at least five of seven days, less the holidays: enough calendar days for a number of sessions.
-_DAYS_PER_SESSION = 1.5
 _OPERATIONS = {"greater": ">", "egreater": ">=", "less": "<", "eless": "<="}
 
 
@@ -49,14 +47,18 @@ def scope_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisitio
     return sorted(symbols)
 
 
-def followed_symbols(connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime) -> list[str]:
-    """Return the symbols of `scope_symbols` and those that passed a scan within the look-back before `as_of` (aware).
+def earlier_symbols(
+    connection: duckdb.DuckDBPyConnection, acquisition: Acquisition, as_of: datetime, current: Sequence[str]
+) -> list[str]:
+    """Return the symbols that passed a scan within the look-back up to `as_of` (aware) and are not `current`, sorted.
 
-    Raises `UsageError` when there is none.
+    A decision of that time may have chosen them, so their bars are needed on: without them whoever falls, leaves the
+    scan or the market would be missing from the past.
     """
-    since = as_of - timedelta(days=_DAYS_PER_SESSION * acquisition.lookback_sessions)
-    followed = passing_symbols(connection, acquisition.scanners, since=since)
-    return sorted({*scope_symbols(connection, acquisition), *followed})
+    # a look-back is counted in sessions; five of seven days are sessions of an exchange, less its holidays
+    days = acquisition.lookback_sessions * (1.0 if acquisition.calendar_id == "24/7" else 1.5)
+    since = (as_of.astimezone(UTC) - timedelta(days=days)).replace(tzinfo=None)
+    return sorted(set(passing_symbols(connection, acquisition.scanners, since=since)) - set(current))
 
 
 def passing_symbols(
@@ -64,10 +66,9 @@ def passing_symbols(
 ) -> list[str]:
     """Return the symbols that pass the gates of a scanner in its newest complete scan, sorted; with forced ones.
 
-    With `since` (aware) those of every scan from then on, complete or not. Of a scanner without any complete scan the
-    newest counts. A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those
-    that need the identity of a symbol are left to the models, so that this is never less than what can become a
-    candidate.
+    Of a scanner without any complete scan the newest counts. With `since` (UTC, no zone) every scan from that moment on
+    counts, complete or not. A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
+    identity of a symbol are left to the models, so that this is never less than what can become a candidate.
     """
     if not scanners:
         return []
@@ -113,18 +114,22 @@ def passing_symbols(
             from raw.loads as loads semi join temp.asked_scanners as asked using (config_hash)
             where loads.kind = 'scan' and loads.status in ('OK', 'UP_TO_DATE', 'OK_EMPTY', 'PARTIAL')
         ),
+        -- a replay lands the past after the present, so the order of loads is not that of scans
         wanted as (
-            select config_hash, arg_max(load_id, (is_complete, load_id)) as load_id from scans group by config_hash
-            union
-            select config_hash, load_id from scans where scanned_at >= ?::timestamp
+            select config_hash, load_id
+            from scans
+            where $since is null or scanned_at >= $since
+            qualify $since is not null
+                or row_number() over (
+                    partition by config_hash order by is_complete desc, scanned_at desc, load_id desc
+                ) = 1
         ),
         rows as (
-            select rows.config_hash, rows.load_id, rows.symbol, rows.payload
+            select rows.config_hash, rows.symbol, rows.payload, rows.load_id
             from raw.scan_rows as rows join wanted using (config_hash, load_id)
         ),
         gated as (
-            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass,
-                bool_or(is_ok) as one_passes
+            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
             from (
                 select rows.config_hash, rows.load_id, rows.symbol, coalesce(case operation
                         when '>' then value > threshold when '>=' then value >= threshold
@@ -136,20 +141,28 @@ def passing_symbols(
                 ) as rows
             ) as rows
             group by all
+        ),
+        -- what a symbol is does not change from scan to scan
+        described as (
+            select config_hash, rows.symbol, any_value(rows.payload) as payload,
+                bool_or(gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
+                    as is_passing
+            from rows
+            join temp.asked_scanners as asked using (config_hash)
+            left join gated using (config_hash, load_id, symbol)
+            group by all
         )
         select distinct rows.symbol
-        from rows
+        from described as rows
         join temp.asked_scanners as asked using (config_hash)
-        left join gated on gated.config_hash = rows.config_hash and gated.load_id = rows.load_id
-            and gated.symbol = rows.symbol
         where list_contains(asked.ensured, rows.symbol) or (
-            (gated.symbol is null or case asked.gate_logic when 'or' then one_passes else all_pass end)
+            is_passing
             and not list_contains(asked.symbols, rows.symbol)
             and not coalesce(list_contains(asked.bases, (rows.payload ->> 'base_currency')), false)
             and (len(asked.quotes) = 0 or (rows.payload ->> 'currency') is null
                 or list_contains(asked.quotes, (rows.payload ->> 'currency'))))
         order by 1
         """,
-        [None if since is None else since.astimezone(UTC).replace(tzinfo=None)],
+        {"since": since},
     ).fetchall()
     return [row[0] for row in found]

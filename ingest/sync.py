@@ -29,6 +29,9 @@ FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGR
 # live source needs one request per symbol, so it fills gaps and corroborates.
 ARCHIVES = ("binance_bulk",)
 
+# The ways in which a repair tries to heal, in this order.
+REPAIR_PASSES = ("force", "gaps", "slow", "alternate", "archives")
+
 # Sources that can be asked for bars up to a moment in the past.
 RANGED = ("binance", "yahoo")
 
@@ -157,7 +160,8 @@ class Synchroniser:
             if self._calendars.get(symbol) is None:
                 # Its bars would belong to no session.
                 reason = "UNKNOWN_EXCHANGE"
-            elif status == "DELISTED":
+            elif status == "DELISTED" and (last is not None or state["consecutive_failures"] > 1):
+                # who is gone is asked once for the bars of when he was not, and once more
                 reason = "DELISTED"
             elif not is_forced:
                 if status == "TOXIC":
@@ -354,13 +358,16 @@ class Synchroniser:
                 "a repair needs a scope: no symbol was named", remedy="give --symbol, or --profile for its symbols"
             )
         started: dict[str, float] = {}
+        # nobody else is asked for, so nobody else is judged again before the end
+        suspects = [row["symbol"] for row in self.failing(symbols, is_toxic_too=is_explicit)]
         for cycle in range(1, cycles + 1):
-            failing = self.failing(symbols, is_toxic_too=is_explicit)
+            failing = self.failing(suspects, is_toxic_too=is_explicit) if suspects else []
             if not failing:
                 break
             before = {_standing(row) for row in failing}
-            for name in ("slow", "alternate") if only_slow else ("force", "gaps", "slow", "alternate"):
-                failing = self._within_time(self.failing(symbols, is_toxic_too=is_explicit), started)
+            passes = ("slow", "alternate", "archives") if only_slow else REPAIR_PASSES
+            for name in passes:
+                failing = self._within_time(self.failing(suspects, is_toxic_too=is_explicit), started)
                 if not failing:
                     break
                 plan = self._repair_plan(name, failing)
@@ -368,8 +375,8 @@ class Synchroniser:
                 plan.skipped["HEALTHY"] += len(set(symbols)) - len({row["symbol"] for row in failing})
                 if plan.items:
                     self.run(name, plan, cycle=cycle, is_slow=name == "slow")
-                self._settle(symbols, is_final=False)
-            after = {_standing(row) for row in self.failing(symbols, is_toxic_too=is_explicit)}
+                self._settle(suspects, is_final=False)
+            after = {_standing(row) for row in self.failing(suspects, is_toxic_too=is_explicit)}
             if not after or after == before:
                 break
         if not only_slow:
@@ -400,6 +407,9 @@ class Synchroniser:
                 plan.skipped["NO_SOURCE"] += 1
                 continue
             depth = min(self._depth(row), thresholds.MAX_BARS)
+            if name == "archives":
+                plan.items += self._archive_items(row)
+                continue
             if name == "gaps":
                 plan.items += self._gap_items(row, sources)
                 continue
@@ -430,6 +440,15 @@ class Synchroniser:
                     )
                 )
         return plan
+
+    def _archive_items(self, row: Mapping[str, Any]) -> list[Item]:
+        """Return the request for the archives of a symbol of which no live source has a bar: they outlive a listing."""
+        archives = [one for one in sources_of(row["symbol"], self.rules, self.can_have) if one in ARCHIVES]
+        is_unknown = "UNKNOWN_SYMBOL" in (row["registry_reason"] or "")
+        if row["verdict"] != "MISSING" or not archives or not is_unknown:
+            return []
+        count = self.rules.first_depth
+        return [Item(row["symbol"], archives[0], count, row["verdict"], None, until=self.as_of, is_forced=True)]
 
     def _depth(self, row: Mapping[str, Any]) -> int:
         """Return the bars of a forced load: 2,000, or all that is stored where the whole history has to come anew."""

@@ -57,6 +57,13 @@
         {% do log('attention: ' ~ failed[1] ~ ' of ' ~ failed[0] ~ ' configurations failed, with too few windows solved'
             ~ ' as asked: see tournaments.configs', info=true) %}
     {% endif %}
+    {% for left in run_query("select window_set, cast(any_value((test_row - train_count) / step_count) as integer),
+        cast(any_value(decision_date) as varchar) from selection.windows" ~ own ~ " and window_index = 0 and
+        test_row > train_count group by window_set order by window_set").rows %}
+        {% do log('attention: ' ~ left[1] ~ ' window(s) of ' ~ left[0] ~ ' before the decision of ' ~ left[2]
+            ~ ' were left out: no scan had named a candidate yet; replay scans of earlier days to have them, with'
+            ~ " 'python -m ingest scan --from --to' where the sources answer for the past", info=true) %}
+    {% endfor %}
     {# a scan names the candidates of the decisions after it; without one before a decision its window is empty #}
     {% set unnamed = run_query("select count(*), count(*) filter (where not is_named), max(case when not is_named then
         decision_date end) from (select windows.decision_date, candidates.run_id is not null as is_named

@@ -82,15 +82,21 @@ metadata as (
 
 ),
 
--- a resolution changes verdicts, and so what is selected
+-- a resolution changes verdicts, and so what is selected; so does a bar that was kept out and never made good
 resolutions as (
 
     select
         symbol,
-        sha256(string_agg(concat_ws('|', session_date, code, resolution), chr(10) order by session_date, code))
-            as resolutions_hash
+        sha256(string_agg(
+            concat_ws('|', session_date, code, coalesce(resolution, '-')), chr(10) order by session_date, code
+        )) as resolutions_hash
     from {{ ref('bar_spikes') }}
-    where resolution is not null
+    where
+        resolution is not null
+        or (
+            not is_resolved
+            and session_date <= cast({{ setting('as_of', 'timestamptz') }} at time zone 'UTC' as date)
+        )
     group by symbol
 
 ),

@@ -79,17 +79,72 @@ starts as (
 
 ),
 
-numbered as (
+scanners as (
+
+    select
+        item ->> 'scanner_id' as scanner_id,
+        item ->> 'config_hash' as config_hash
+    from {{ setting_list('universe.scanners') }}
+
+),
+
+-- nobody knows whom a market listed before it was scanned first: NULL where the universe is a list or of today
+discovered as (
+
+    select min(candidates.scanned_at_utc) as first_candidate_utc
+    from {{ ref('scan_candidates') }} as candidates
+    inner join scanners
+        on candidates.scanner_id = scanners.scanner_id and candidates.config_hash = scanners.config_hash
+    where
+        candidates.is_kept
+        and {{ setting('universe.basis') }} = 'pit'
+        and not exists (select 1 from {{ setting_list('universe.symbols') }})
+
+),
+
+decided as (
 
     select
         starts.*,
-        row_number() over (partition by starts.window_set order by starts.test_row) - 1 as window_index,
         decision.session_date as decision_date,
-        decision.close_utc as decision_close_utc,
-        {{ setting('regime.basis') }} as regime_basis,
-        {{ setting('regime.asset_class') }} as regime_class
+        decision.close_utc as decision_close_utc
     from starts
     inner join grid as decision on starts.test_row - 1 = decision.grid_row
+
+),
+
+opened as (
+
+    select
+        decided.window_set,
+        case
+            when max(decided.decision_close_utc) < any_value(discovered.first_candidate_utc)
+                then error(
+                    'no_candidates_in_time: universe.basis is pit, and nobody is known to have been a candidate before '
+                    || strftime(any_value(discovered.first_candidate_utc), '%Y-%m-%d %H:%M') || ', but the last '
+                    || 'decision of window set ' || decided.window_set || ' is that of ' || max(decided.decision_date)
+                    || '; replay scans of earlier days (''python -m ingest scan --from --to'', where the sources '
+                    || 'answer for the past), build when ' || any_value(decided.test) || ' sessions have followed a '
+                    || 'scan, or set universe.basis to static, which no promotion accepts'
+                )
+            else coalesce(any_value(discovered.first_candidate_utc), timestamp '-infinity')
+        end as first_decision_utc
+    from decided
+    cross join discovered
+    group by decided.window_set
+
+),
+
+numbered as (
+
+    select
+        decided.*,
+        row_number() over (partition by decided.window_set order by decided.test_row) - 1 as window_index,
+        {{ setting('regime.basis') }} as regime_basis,
+        {{ setting('regime.asset_class') }} as regime_class
+    from decided
+    inner join opened
+        on decided.window_set = opened.window_set and decided.decision_close_utc >= opened.first_decision_utc
 
 ),
 

@@ -16,6 +16,7 @@ final as (
 
         -- what was found
         severity,
+        close,
         value,
         donor_symbol,
         detail,

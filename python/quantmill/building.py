@@ -117,7 +117,16 @@ def _run_dbt(home: Home, arguments: list[str]) -> None:
     progress = _Progress()
     os.chdir(home.root)
     result = dbtRunner(callbacks=[progress]).invoke(
-        ["--quiet", *arguments, "--project-dir", str(home.root), "--profiles-dir", str(home.root)]
+        [
+            "--no-use-colors",
+            "--log-level",
+            "none",
+            *arguments,
+            "--project-dir",
+            str(home.root),
+            "--profiles-dir",
+            str(home.root),
+        ]
     )
     if isinstance(result.exception, KeyboardInterrupt):
         raise KeyboardInterrupt

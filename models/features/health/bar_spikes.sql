@@ -71,34 +71,19 @@ found as (
 
 ),
 
--- what was accepted, and what never was
-named as (
+-- what landing kept out leaves no bar to look at; where both know of a move, landing knows the donor
+suspected as (
 
     select
-        *,
-        cast(null as varchar) as donor_symbol
+        coalesce(found.symbol, landed.symbol) as symbol,
+        coalesce(found.session_date, landed.session_date) as session_date,
+        coalesce(found.code, landed.code) as code,
+        coalesce(found.value, landed.value) as value,
+        landed.donor_symbol,
+        found.symbol is null and landed.is_healed as is_healed
     from found
-    union all
-    select
-        symbol,
-        session_date,
-        code,
-        value,
-        donor_symbol
-    from {{ ref('landing_spikes') }}
-
-),
-
-distinct_ones as (
-
-    select
-        symbol,
-        session_date,
-        code,
-        max(value) as value,
-        max(donor_symbol) as donor_symbol
-    from named
-    group by symbol, session_date, code
+    full outer join {{ ref('landed_suspicions') }} as landed
+        on found.symbol = landed.symbol and found.session_date = landed.session_date and found.code = landed.code
 
 ),
 
@@ -121,25 +106,26 @@ final as (
 
     select
         -- keys
-        distinct_ones.symbol,
-        distinct_ones.session_date,
-        distinct_ones.code,
+        suspected.symbol,
+        suspected.session_date,
+        suspected.code,
 
         -- what was found
-        distinct_ones.value,
-        distinct_ones.donor_symbol,
+        suspected.value,
+        suspected.donor_symbol,
 
-        -- flags resolve by being harmless; verdict codes stay open until a resolution is recorded
+        -- flags resolve by being harmless, bars kept out by a clean one; the others stay open until somebody has looked
         resolved.reason is not null
-        or distinct_ones.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
+        or suspected.is_healed
+        or suspected.code in ('EXTREME', 'VOLUME_SPIKE', 'ADJUSTMENT_CHANGE') as is_resolved,
         resolved.reason as resolution
 
-    from distinct_ones
+    from suspected
     left join resolved
         on
-            distinct_ones.symbol = resolved.symbol
-            and distinct_ones.session_date = resolved.session_date
-            and distinct_ones.code = resolved.code
+            suspected.symbol = resolved.symbol
+            and suspected.session_date = resolved.session_date
+            and suspected.code = resolved.code
 
 )
 

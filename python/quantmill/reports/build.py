@@ -30,6 +30,9 @@ STAMP = re.compile(rf'<meta name="{STAMP_NAME}" content="([^"]*)">')
 # The stamp stands in the first lines of a page.
 STAMP_WITHIN = 4096
 LIBRARY_NAME = "plotly.min.js"
+# Reasons of failed sections that the command line repeats, and the sections that only gather what others found.
+REASONS = 3
+GATHERING = ("guards", "warnings")
 
 
 class ReportIncomplete(QuantmillError):
@@ -84,17 +87,32 @@ def write_report(home: Home, *, run_id: str | None, profile: str, force: bool) -
     failed = [(page, section) for page in pages for section in page.sections if section.status == FAIL]
     if failed:
         total = sum(len(page.sections) for page in pages)
-        # sections of one page mostly fail for one reason: it is said once
-        reasons: dict[tuple[str, str], list[str]] = {}
-        for page, section in failed:
-            reasons.setdefault((page.file, " ".join(section.failures)), []).append(section.title)
         raise ReportIncomplete(
-            f"{len(failed)} of {total} sections of {folder} failed: "
-            + "; ".join(f"{file} ({', '.join(titles)}): {reason}" for (file, reason), titles in reasons.items()),
-            remedy="the pages were written and show the same reasons",
+            f"{len(failed)} of {total} sections of {folder} failed: {_reasons(failed)}",
+            remedy="the pages were written; 'Warnings' on the first of them lists everything",
             sections=[f"{page.file}#{section.id}" for page, section in failed],
         )
     return index
+
+
+def _reasons(failed: Sequence[tuple[Page, Section]]) -> str:
+    """Return the reasons of failed sections, the most frequent first, each with the first section that gave it.
+
+    What the gathering sections repeat of others is left out where there is anything else.
+    """
+    own = [pair for pair in failed if pair[1].id not in GATHERING] or failed
+    places: dict[str, list[str]] = {}
+    for page, section in own:
+        for reason in section.failures:
+            places.setdefault(reason.rstrip("."), []).append(f"{page.file} {section.title}")
+    ranked = sorted(places.items(), key=lambda entry: -len(entry[1]))
+    shown = [
+        f"{found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {reason}"
+        for reason, found in ranked[:REASONS]
+    ]
+    if len(ranked) > REASONS:
+        shown.append(f"and {len(ranked) - REASONS} more reason{'s' if len(ranked) > REASONS + 1 else ''}")
+    return "; ".join(shown)
 
 
 def profile_of(run_id: str) -> str:

@@ -13,13 +13,22 @@ GOOD_LOADS = ("OK", "UP_TO_DATE", "OK_EMPTY")
 def health_section(reader: Reader, section: Section) -> None:
     """Fill the section on the data: verdicts at the as-of date, late revisions, spikes, loads, quarantine."""
     symbols = reader.ask("health")
-    bad = [row for row in symbols if row["verdict"] != "OK"]
+    # who was a candidate once may have left its market since: that is no fault of today's data
+    current = [row for row in symbols if row["role"] != "former candidate"]
+    bad = [row for row in current if row["verdict"] != "OK"]
     section.find_each((WARN, f"{row['verdict']} at the as-of date", row["symbol"]) for row in bad)
     section.find(
         WARN if bad else OK,
-        f"OK at the as-of date: {len(symbols) - len(bad)} of {len(symbols)} symbols.",
+        f"OK at the as-of date: {len(current) - len(bad)} of {len(current)} symbols.",
         guard="Data health",
     )
+    gone = [row for row in symbols if row["role"] == "former candidate"]
+    if gone:
+        section.find(
+            OK,
+            f"Candidates of earlier decisions that are none at the last: {len(gone)}, of them not OK at the as-of date:"
+            f" {sum(row['verdict'] != 'OK' for row in gone)}.",
+        )
     bars = sum(row["bar_count"] for row in symbols)
     late = sum(row["late_revision_count"] for row in symbols)
     section.find(

@@ -100,6 +100,20 @@ where run_id = $run_id
 group by cell_id
 order by cell_id
 """,
+    # How many symbols the run could choose from, and when.
+    "discovery": """
+select
+    count(distinct candidates.symbol) as symbol_count,
+    count(distinct windows.decision_date) as window_count,
+    min(windows.decision_date) as first_decision,
+    max(windows.decision_date) as last_decision
+from selection.candidates as candidates
+inner join selection.windows as windows
+    on candidates.run_id = windows.run_id
+    and candidates.window_set = windows.window_set
+    and candidates.window_index = windows.window_index
+where candidates.run_id = $run_id
+""",
     "allocations": """
 select
     allocations.config_id,
@@ -118,10 +132,10 @@ where allocations.run_id = $run_id
 order by allocations.config_id, allocations.window_index
 """,
     "weights": """
-select config_id, window_index, symbol, net_weight
+select config_id, window_index, symbol, net_weight, gross_weight
 from tournaments.target_weights
 where run_id = $run_id
-    and net_weight <> 0
+    and gross_weight <> 0
 order by config_id, window_index, symbol
 """,
     "windows": """
@@ -180,8 +194,8 @@ select
     windows.test_end_date,
     metrics.value as period_return,
     count(weights.symbol) as symbol_count,
-    string_agg(weights.symbol, ', ' order by weights.net_weight desc, weights.symbol) as symbols,
-    max(weights.net_weight) as largest_weight
+    string_agg(weights.symbol, ', ' order by abs(weights.net_weight) desc, weights.symbol) as symbols,
+    max(abs(weights.net_weight)) as largest_weight
 from tournaments.window_metrics as metrics
 inner join tournaments.cells as cells
     on metrics.run_id = cells.run_id
@@ -261,7 +275,7 @@ from symbols
 left join verdicts on symbols.symbol = verdicts.symbol
 left join bars on symbols.symbol = bars.symbol
 left join spikes on symbols.symbol = spikes.symbol
-order by symbols.role = 'landed only', symbols.role, symbols.symbol
+order by symbols.role in ('landed only', 'former candidate'), symbols.role, symbols.symbol
 """,
     "loads": """
 select

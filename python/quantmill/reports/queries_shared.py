@@ -14,17 +14,46 @@ SHOWN_CELLS = """
 """
 
 # The symbols of a run and what it uses them for.
+# Scanners name other candidates at each decision: one who is none at the last of them may have left its market.
 RUN_SYMBOLS = """
-    select
-        unnest(from_json(value, '["VARCHAR"]')) as symbol,
-        case key
-            when 'universe.symbols' then 'candidate'
-            when 'benchmarks' then 'benchmark'
-            else 'landed only'
-        end as role
-    from selection.run_settings
-    where run_id = $run_id
-        and key in ('universe.symbols', 'benchmarks', 'universe.landed_only')
+    with named as (
+
+        select
+            unnest(from_json(value, '["VARCHAR"]')) as symbol,
+            case key
+                when 'universe.symbols' then 'candidate'
+                when 'benchmarks' then 'benchmark'
+                else 'landed only'
+            end as role
+        from selection.run_settings
+        where run_id = $run_id
+            and key in ('universe.symbols', 'benchmarks', 'universe.landed_only')
+
+    ),
+
+    chosen_from as (
+
+        select
+            candidates.symbol,
+            max(windows.decision_date) = (
+                select max(decision_date) from selection.windows where run_id = $run_id
+            ) as is_in_the_last
+        from selection.candidates as candidates
+        inner join selection.windows as windows
+            on candidates.run_id = windows.run_id
+            and candidates.window_set = windows.window_set
+            and candidates.window_index = windows.window_index
+        where candidates.run_id = $run_id
+            and candidates.symbol not in (select named.symbol from named)
+        group by candidates.symbol
+
+    )
+
+    select symbol, role
+    from named
+    union all
+    select symbol, if(is_in_the_last, 'candidate', 'former candidate') as role
+    from chosen_from
 """
 
 # From the first row that a window estimates on to the as-of date.

@@ -107,14 +107,14 @@ def run_section(reader: Reader, section: Section) -> None:
     headline = reader.headline()
     chosen = " · ".join(headline[name] for name in ("engine", "risk_profile", *VARYING))
     tier = str(reader.setting("tier"))
-    symbol_count, sessions = len(reader.setting("universe.symbols")), reader.setting("lookback_sessions")
+    sessions = reader.setting("lookback_sessions")
     section.blocks.append(
         Facts(
             [
                 ("Profile", text(run["profile"])),
                 ("As of", text(reader.setting("as_of"))),
                 ("Status", text(run["status"], tone="good" if run["status"] == "sealed" else "warn")),
-                ("Universe", text(f"{reader.setting('universe.id')}, {symbol_count} symbols")),
+                ("Universe", text(_universe_sentence(reader))),
                 ("Benchmark", text(", ".join(reader.setting("benchmarks")))),
                 ("Tier", text(f"{tier}: {TIER_MEANING.get(tier, 'not one that this page knows')}")),
                 ("Headline", text(f"{chosen}. Named by the profile; ranking is not affected.")),
@@ -128,6 +128,19 @@ def run_section(reader: Reader, section: Section) -> None:
     )
     if run["label"]:
         section.blocks.append(Note(run["label"], lead="Label:"))
+
+
+def _universe_sentence(reader: Reader) -> str:
+    """Return whom the run could choose from: the symbols of a list, or what how many scanners found."""
+    scanners = reader.setting("universe.scanners")
+    if not scanners:
+        return f"{reader.setting('universe.id')}, {len(reader.setting('universe.symbols'))} symbols"
+    found = reader.ask("discovery")[0]
+    span = f", {found['first_decision']} to {found['last_decision']}" if found["symbol_count"] else ""
+    return (
+        f"{len(scanners)} scanner{'s' * (len(scanners) > 1)}: {found['symbol_count']:,} symbols over"
+        f" {found['window_count']:,} decisions{span}"
+    )
 
 
 def _find_foresight(reader: Reader, section: Section) -> None:

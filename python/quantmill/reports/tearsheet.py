@@ -259,7 +259,8 @@ def rolling_section(reader: Reader, section: Section, subject: Subject) -> None:
                     rows, "session_date", [(name, title, "series-1")], title=title, tick_format=tick_format
                 )
     if not labels:
-        raise MissingData("the run is too short for rolling figures")
+        section.find(NA, "The run is too short for rolling figures.")
+        return
     section.find(OK, f"Over {'; '.join(labels.values())}. A figure stands at the last session it looks back from.")
     for name, title, _ in measures:
         if not figures[name]:
@@ -303,9 +304,9 @@ def histogram_section(reader: Reader, section: Section, subject: Subject) -> Non
 
 
 def weights_section(reader: Reader, section: Section, subject: Subject) -> None:
-    """Fill the section with the target book of each decision; weights and cash of every book make one.
+    """Fill the section with the target book of each decision; sizes and cash of every book make one.
 
-    A short position has a negative weight and its proceeds are cash, so the net cash of the book is meant.
+    A short position takes its size of the book as a long one does, so gross weights are added.
     """
     config_id = subject.config["config_id"]
     windows = [row for row in reader.ask("allocations") if row["config_id"] == config_id]
@@ -316,13 +317,13 @@ def weights_section(reader: Reader, section: Section, subject: Subject) -> None:
     totals: dict[tuple[str, int], float] = {}
     for row in every:
         key = row["config_id"], row["window_index"]
-        totals[key] = totals.get(key, 0.0) + row["net_weight"]
+        totals[key] = totals.get(key, 0.0) + row["gross_weight"]
     books = reader.ask("allocations")
-    worst = max(abs(totals.get((row["config_id"], row["window_index"]), 0.0) + row["net_cash"] - 1) for row in books)
+    apart = [abs(totals.get((row["config_id"], row["window_index"]), 0.0) + row["cash"] - 1) for row in books]
     section.find(
-        OK if worst <= TOLERANCE else FAIL,
-        f"Weights and cash add up to one in all {len(books):,} books of the run; the largest"
-        f" difference is {worst:.1e}.",
+        OK if max(apart) <= TOLERANCE else FAIL,
+        f"Weights, long and short alike, and cash add up to one in {sum(one <= TOLERANCE for one in apart):,} of"
+        f" {len(books):,} books of the run; the largest difference is {max(apart):.1e}.",
         guard="Weights",
     )
     section.blocks.append(

@@ -6,24 +6,38 @@ with engines as (
         selection_engine
     from {{ ref('funnel') }}
 
+),
+
+-- an atom that several scanners found is one candidate: one of its rows is kept
+atoms as (
+
+    select
+        run_id,
+        window_set,
+        window_index,
+        atom_id,
+        bool_or(is_kept) as is_kept
+    from {{ ref('candidates') }}
+    group by all
+
 )
 
 select
-    candidates.run_id,
-    candidates.window_set,
-    candidates.window_index,
+    atoms.run_id,
+    atoms.window_set,
+    atoms.window_index,
     engines.selection_engine,
-    candidates.atom_id
-from {{ ref('candidates') }} as candidates
-inner join engines on candidates.run_id = engines.run_id
+    atoms.atom_id
+from atoms
+inner join engines on atoms.run_id = engines.run_id
 left join {{ ref('decisions') }} as decisions
     on
-        candidates.run_id = decisions.run_id
-        and candidates.window_set = decisions.window_set
-        and candidates.window_index = decisions.window_index
+        atoms.run_id = decisions.run_id
+        and atoms.window_set = decisions.window_set
+        and atoms.window_index = decisions.window_index
         and engines.selection_engine = decisions.selection_engine
-        and candidates.atom_id = decisions.atom_id
+        and atoms.atom_id = decisions.atom_id
 where
     decisions.atom_id is null
-    or (decisions.outcome = 'WINNER' and not candidates.is_kept)
-    or (engines.selection_engine = 'baseline' and (decisions.outcome = 'WINNER') <> candidates.is_kept)
+    or (decisions.outcome = 'WINNER' and not atoms.is_kept)
+    or (engines.selection_engine = 'baseline' and (decisions.outcome = 'WINNER') <> atoms.is_kept)

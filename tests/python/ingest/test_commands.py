@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
+from quantmill.manifest.acquisition import load_acquisition
 
 from ingest import cli
 from ingest.rebuild import rebuild
+from ingest.scope import earlier_symbols, scope_symbols
 from tests.market.faults import CONTAMINATED
 from tests.market.market import Market
 from tests.market.venue import Venue
@@ -225,6 +229,43 @@ def test_who_passed_an_earlier_scan_is_followed_so_that_past_pools_are_no_surviv
         code, out, err = run("bars", *PROFILE, "--strict", "--as-of", "2026-01-31T00:10:00Z")
         assert (code, err) == (0, ""), out
         assert "1 candidates of earlier scans are not OK: BINANCE:C98USDT STALE" in out
+
+
+def test_whoever_was_a_candidate_before_is_fetched_too_from_archives_where_the_listing_is_gone(
+    run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EOSUSDT ended on 2025-05-26: half a year later no live source knows it."""
+    ended, alive = "BINANCE:EOSUSDT", ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:SOLUSDT"]
+    with Venue(Market(symbols=[ended, *alive]), port=0) as venue:
+        for name, address in venue.addresses().items():
+            monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+        code, _, err = run("scan", *PROFILE, "--from", "2025-05-19", "--to", "2025-05-20", "--as-of", AFTER)
+        assert (code, err) == (0, "")
+        described = "select min(received_at_utc)::date::varchar from raw.symbol_metadata where symbol = ?"
+        assert warehouse.rows(described, ended) == [("2025-05-19",)], "it is described while a source knows it"
+        code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
+        assert (code, err) == (0, ""), out
+        assert "1 that were candidates before" in out
+        fetched = "select source, max(opened_at_utc)::date::varchar from raw.bars where symbol = ? group by 1"
+        assert warehouse.rows(fetched, ended) == [("binance_bulk", "2025-05-26")]
+        assert ended not in out.partition("repair: ")[2], "whoever has left is no failure of today's cycle"
+        code, out, _ = run("flow", *PROFILE, "--as-of", AFTER)
+        assert "pass normal: 0 requests" in out
+
+
+def test_the_newest_scan_is_the_latest_and_not_the_one_that_landed_last(venue: Venue, run: Run, warehouse: Any) -> None:
+    assert run("scan", *PROFILE, "--as-of", AFTER)[0] == 0
+    planned = run("bars", *PROFILE, "--as-of", AFTER, "--dry-run")[1]
+    assert run("scan", *PROFILE, "--from", "2025-11-30", "--to", "2025-12-01", "--as-of", AFTER)[0] == 0
+    with warehouse.session() as session:
+        acquisition = load_acquisition(warehouse.home.manifest, "simulated_crypto", overrides={}, environment={})
+        current = scope_symbols(session.connection, acquisition)
+        as_of = datetime.fromisoformat(AFTER)
+        earlier = earlier_symbols(session.connection, acquisition, as_of, current)
+        assert {line.split(": ")[0] for line in planned.splitlines() if line.startswith("BINANCE:")} == set(current)
+        assert not set(earlier) & set(current)
+        long_ago = replace(acquisition, lookback_sessions=10)
+        assert earlier_symbols(session.connection, long_ago, as_of, current) == []
 
 
 def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run: Run, warehouse: Any) -> None:

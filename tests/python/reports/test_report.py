@@ -528,6 +528,10 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
     written = run(altered_home("delete from selection.funnel"), "-m", "quantmill", "report")
     assert written.code == 1
     assert f"ReportIncomplete: 4 of {len(SECTIONS)} sections" in written.output
+    # what the gathering sections repeat is left out, and a reason stands there once
+    assert "What is guarded" not in written.output
+    assert written.output.count("query 'funnel' found no rows") == 1
+    assert len(written.output.splitlines()[-1]) < 600
 
 
 @pytest.mark.parametrize(
