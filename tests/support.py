@@ -38,10 +38,6 @@ class Build:
 
 def run(home: Home, *command: str, environment: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Build:
     """Run a Python command, or `dbt`, as a user would, with its state in `home`."""
-    import resource, time
-
-    _t = time.time()
-    _c = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     finished = subprocess.run(
         [str(Path(sys.executable).with_name("dbt")), *command[1:]]
         if command[0] == "dbt"
@@ -60,9 +56,6 @@ def run(home: Home, *command: str, environment: Mapping[str, str] | None = None,
         text=True,
         check=False,
         timeout=600,
-    )
-    open("/tmp/w/p_times", "a").write(
-        f"{time.time() - _t:.1f} {resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - _c:.1f} {' '.join(command)[:90]}\n"
     )
     return Build(finished.returncode, finished.stdout + finished.stderr)
 
