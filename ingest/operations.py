@@ -246,17 +246,17 @@ class Cycle:
         ).fetchall()
         return [row[0] for row in rows]
 
-    def bars(self) -> Result:
-        """Fetch the bars of every symbol in scope that is not up to date."""
+    def bars(self, *, is_last: bool = True) -> Result:
+        """Fetch the bars of every symbol in scope that is not up to date; a repair that follows has the last word."""
         symbols = self.scope()
         earlier = self.earlier(symbols)
         return self._recorded(
             "bars",
-            lambda result: self._bars(symbols, earlier, result),
+            lambda result: self._bars(symbols, earlier, result, is_last=is_last),
             {"symbols": len(symbols), "earlier": len(earlier)},
         )
 
-    def _bars(self, symbols: Sequence[str], earlier: Sequence[str], result: Result) -> None:
+    def _bars(self, symbols: Sequence[str], earlier: Sequence[str], result: Result, *, is_last: bool) -> None:
         too = f", and {len(earlier):,} that were candidates before" if earlier else ""
         self.session.say(f"{len(symbols):,} symbols in scope{too}")
         synchroniser = self.synchroniser()
@@ -268,6 +268,8 @@ class Cycle:
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
+        if not is_last and result.exit_code == HEALTH:
+            result.exit_code = 0
 
     def repair(self) -> Result:
         """Heal what fails in an explicit scope: force, gaps, slow lane, alternate source, at most two cycles."""
@@ -401,7 +403,7 @@ class Cycle:
         """Run the whole data cycle: scan, metadata, bars, repair, features, registry, snapshot."""
         results: list[Result] = []
         steps: list[Callable[[], Result]] = [self.scan] if self.acquisition and self.acquisition.scanners else []
-        steps += [self.metadata, self.bars, self.repair]
+        steps += [self.metadata, lambda: self.bars(is_last=False), self.repair]
         if self.acquisition and self.acquisition.feature_fields:
             steps.append(self.features)
         for step in steps:
