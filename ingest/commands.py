@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from quantmill.errors import BadValue, DataContractError, HealthGateError, NetworkError, UsageError
+from quantmill.manifest.aliases import load_aliases
 from quantmill.manifest.home import current_home
 
 from ingest.loads import open_session
@@ -111,6 +112,7 @@ def run_command(
             is_forced=wish.is_forced,
             is_strict=wish.is_strict or bool(acquisition and acquisition.is_strict),
             waiver=wish.waiver,
+            aliases=load_aliases(home.manifest),
         )
         if wish.is_dry:
             for line in planned(cycle, wish.command):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from quantmill.errors import UsageError
 
 from ingest import registry
+from ingest.aliases import heed_aliases
 from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
@@ -25,6 +26,7 @@ from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchro
 
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
+    from quantmill.manifest.aliases import Alias
     from quantmill.manifest.scanners import Scanner
 
     from ingest.network import Network
@@ -59,7 +61,7 @@ class Cycle:
     """One data command at work.
 
     `as_of` is the moment it runs for (aware), `make_network` opens the sources as of a moment, `profile` is what the
-    manifest says, None for symbols named one by one with `rules`.
+    manifest says, None for symbols named one by one with `rules`; `aliases` are the renamed symbols of the manifest.
     """
 
     session: Session
@@ -75,6 +77,7 @@ class Cycle:
     is_forced: bool = False
     is_strict: bool = False
     waiver: str | None = None
+    aliases: Sequence[Alias] = ()
     _networks: dict[datetime, Network] = field(default_factory=dict)
 
     @property
@@ -220,8 +223,10 @@ class Cycle:
         self.session.say(f"{len(symbols):,} symbols in scope")
         synchroniser = self.synchroniser()
         registry.register(self.session.connection, symbols, self.as_of)
+        self._heed_aliases(result)
         done = synchroniser.run("normal", synchroniser.plan(symbols, is_forced=self.is_forced))
         self._tell_pass(done)
+        self._heed_aliases(result)
         result.health = synchroniser.settle(symbols)
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
@@ -261,6 +266,7 @@ class Cycle:
         result.health = synchroniser.repair(
             symbols, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced
         )
+        self._heed_aliases(result)
         for one in synchroniser.passes:
             self._tell_pass(one)
             self._count(result, one.landed, lambda load: str(load.context.get("symbol")), is_told=False)
@@ -347,6 +353,7 @@ class Cycle:
         def work(result: Result) -> None:
             result.health = registry.describe_health(self.session.connection, symbols, self.as_of)
             self._judge_health(result, is_gate=True)
+            self._list_for_review(result)
 
         return self._recorded("audit", work, {"symbols": len(symbols)})
 
@@ -365,6 +372,12 @@ class Cycle:
         return results
 
     # What they share.
+
+    def _heed_aliases(self, result: Result) -> None:
+        """Judge renamed symbols by what is stored now: before bars are compared with others', and after they came."""
+        for row in heed_aliases(self.session, self.aliases, as_of=self.as_of)[0]:
+            said = f"{row['symbol']} to {row['new_symbol']}: {row['verdict']}, {row['code']} ({row['detail']})"
+            result.notes.append(said)
 
     def _recorded(self, command: str, work: Callable[[Result], None], scope: Mapping[str, Any]) -> Result:
         """Run a command and write its row to `ops.commands`, and the journal."""
@@ -445,6 +458,17 @@ class Cycle:
                 f"PROFILE={self.profile}" if self.profile else f"SYMBOL={','.join(row['symbol'] for row in bad[:3])}"
             )
             result.remedy = f"make data-repair {scope}"
+
+    @staticmethod
+    def _list_for_review(result: Result) -> None:
+        """Name the symbols that no source knew on two days: somebody has to look, and nobody is asked until then."""
+        named = [row["symbol"] for row in result.health if (row["registry_reason"] or "").startswith(registry.REVIEW)]
+        if named:
+            result.counts["for_review"] = len(named)
+            result.notes.append(
+                f"for review, known to no source on two days: {', '.join(named)}; correct or remove them where they are "
+                "named, add an alias where one was renamed, or ask once more with repair --symbol"
+            )
 
     def _tell_pass(self, done: Pass) -> None:
         saved = sum(done.plan.skipped.values())
