@@ -19,13 +19,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ingest import judging, thresholds
 from ingest.calendars import fill_prefixes, session_date_sql
 from ingest.loads import Outcome, Session, land_words
-from ingest.registry import naive
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,7 +92,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, aliases: Sequence[Alias], as_
         from raw.bars as bars join temp.facts as facts on facts.symbol = bars.symbol
         where bars."interval" = '1d' and bars.is_final and bars.received_at_utc <= ? group by all
         """,
-        [naive(as_of)],
+        [as_of.astimezone(UTC).replace(tzinfo=None)],
     )
     is_same_venue = f"""split_part(pairs.old_symbol, ':', 1) = split_part(pairs.new_symbol, ':', 1)
         and olds.source in {judging.VENUE_SOURCES} and news.source in {judging.VENUE_SOURCES}"""

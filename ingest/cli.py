@@ -239,9 +239,7 @@ def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str,
     from ingest.sources.common import require_symbol
 
     who = by if by is not None else getuser()
-    with open_session(
-        current_home(), holder=f"ingest resolve {require_symbol(symbol)}", clock=_now, say=say
-    ) as opened:
+    with open_session(current_home(), holder=f"ingest resolve {require_symbol(symbol)}", clock=_now, say=say) as opened:
         for day in [moment.date() for moment in sessions] or [None]:
             outcome = land_resolution(opened, symbol=symbol, session_date=day, code=code, reason=reason, by=who)
             say(f"{day or symbol}: {describe(outcome)}")

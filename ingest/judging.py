@@ -411,6 +411,7 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """)
     if not _count(connection, "select count(*) from temp.doubled"):
         return
+    session = session_date_sql("beside.opened_at_utc", "facts.asset_class", "coalesce(facts.timezone, 'UTC')")
     connection.execute(f"""
         create or replace temp table twins as
         with prints as (
@@ -445,7 +446,7 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
             and not exists (
                 select 1 from raw.resolutions as words
                 where words.symbol in (beside.symbol, beside.twin) and (words.payload ->> 'code') = 'DUPLICATE_ROW'
-                    and abs(cast((words.payload ->> 'session_date') as date) - cast(beside.opened_at_utc as date)) <= 1)
+                    and cast((words.payload ->> 'session_date') as date) = {session})
     """)
     connection.execute(f"""
         insert into temp.offences

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 REVIEW = "REVIEW: "
 
 
-def naive(moment: datetime) -> datetime:
-    """Return an aware moment as UTC without a zone, as the tables hold it."""
+def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -176,7 +175,7 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
             "symbols": [load.context.get("symbol") or load.request.get("symbol") for load in empty],
             "reasons": [by_id[load.load_id].error or by_id[load.load_id].status for load in empty],
             "unknown": [load.state == "unknown_symbol" for load in empty],
-            "at": [naive(utc_moment(load.finished_at)) for load in empty],
+            "at": [_naive(utc_moment(load.finished_at)) for load in empty],
         },
     )
 
@@ -197,7 +196,7 @@ def note_repeat(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
             status = case when status in ('TOXIC', 'DELISTED', 'DEGRADED') then status else 'STABLE' end
         where list_contains($symbols::varchar[], symbol)
         """,
-        {"at": naive(utc_moment(load.finished_at)), "load_id": load.load_id, "symbols": list(load.symbols)},
+        {"at": _naive(utc_moment(load.finished_at)), "load_id": load.load_id, "symbols": list(load.symbols)},
     )
 
 
@@ -219,7 +218,7 @@ def note_renamed(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], 
             and (renamed.old_symbol is not null
                 or (known.status = 'DELISTED' and starts_with(known.reason, 'renamed to ')))
         """,
-        {"symbols": list(symbols), "at": naive(at)},
+        {"symbols": list(symbols), "at": _naive(at)},
     )
 
 
@@ -233,7 +232,7 @@ def note_released(connection: duckdb.DuckDBPyConnection, released: Mapping[str, 
         from (select unnest($symbols::varchar[]) as symbol, unnest($people::varchar[]) as by_whom) as given
         where known.symbol = given.symbol and known.status = 'TOXIC'
         """,
-        {"symbols": list(released), "people": list(released.values()), "at": naive(at)},
+        {"symbols": list(released), "people": list(released.values()), "at": _naive(at)},
     )
 
 
@@ -261,7 +260,7 @@ def register(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], at: 
         insert into ops.symbol_registry (symbol, status, reason, last_attempt_utc, consecutive_failures)
         select unnest(?::varchar[]), 'REGISTERED', 'no bar was landed yet', ?, 0 on conflict (symbol) do nothing
         """,
-        [sorted(set(symbols)), naive(at)],
+        [sorted(set(symbols)), _naive(at)],
     )
 
 
@@ -271,7 +270,7 @@ def lock(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], owner: s
         """
         update ops.symbol_registry set lock_owner = ?, lock_until_utc = ? where list_contains(?::varchar[], symbol)
         """,
-        [owner, naive(at + timedelta(minutes=LOCK_MINUTES)), list(symbols)],
+        [owner, _naive(at + timedelta(minutes=LOCK_MINUTES)), list(symbols)],
     )
 
 
@@ -407,7 +406,7 @@ def describe_health(
             registry_status, registry_reason, unknown_since
         from judged order by symbol
         """,
-        {"as_of": naive(as_of)},
+        {"as_of": _naive(as_of)},
     )
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

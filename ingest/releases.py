@@ -49,7 +49,9 @@ def land_resolution(
     if not reason:
         raise BadValue("the reason is empty", remedy="say with --reason what happened that session")
     if not _NAME.fullmatch(by):
-        raise BadValue(f"the name is {by!r}; letters, digits, spaces and . @ + - were needed", remedy="say it with --by")
+        raise BadValue(
+            f"the name is {by!r}; letters, digits, spaces and . @ + - were needed", remedy="say it with --by"
+        )
     if (session_date is None) == (code in OF_SESSIONS):
         raise UsageError(
             f"{code} is of {'sessions, and none was named' if session_date is None else 'a symbol, not of a session'}",

@@ -144,8 +144,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "raw.resolutions",
-        "One row per recorded word on a finding, by symbol, session and code: what happened, who says so. "
-        "Append-only.",
+        "One row per recorded word on a finding, by symbol, session and code: what happened, who says so. Append-only.",
         _as_received("resolution"),
     ),
     Table(

@@ -1,7 +1,7 @@
 """Loads that hold what people said: that a suspect move is real, that a series is released, that a symbol was renamed.
 
-A word is a row of JSON in `raw.resolutions` or `raw.symbol_aliases`, immutable like all that lands; the newest one of its
-key counts. Words never change rows that are stored: they change what is judged after them, and the registry.
+A word is a row of JSON in `raw.resolutions` or `raw.symbol_aliases`, immutable like all that lands; the newest of its key
+counts. Words never change rows that are stored: they change what is judged after them, and the registry.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def insert_words(connection: duckdb.DuckDBPyConnection, landing: Landing, load: 
     """
     given: list[dict[str, Any]] = json.loads(landing.payload(load))
     table, key = f"raw.{load.kind}", _KEYS[load.kind]
-    at = registry.naive(utc_moment(load.received_at))
+    at = utc_moment(load.received_at).replace(tzinfo=None)
     same = "".join(f" and (payload ->> '{name}') = ?" for name in key)
     counts = {"new": 0, "identical": 0, "superseding": 0}
     for number, row in enumerate(given, start=1):

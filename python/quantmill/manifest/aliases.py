@@ -34,8 +34,8 @@ class _AliasFile(Record):
 def load_aliases(manifest: Path) -> tuple[Alias, ...]:
     """Return the aliases of the manifest, by old symbol.
 
-    Raises `UsageError` where the file is missing, `UnknownKey` and `BadValue` for what is not valid in it: a symbol or a
-    day that is none, a symbol that is its own alias, one that is the old or the new one twice, and names in a circle.
+    Raises `UsageError` where the file is missing, `UnknownKey` and `BadValue` for what is not valid in it: a symbol or
+    a day that is none, a symbol that is the old or the new one twice, and names that lead back to themselves.
     """
     path = manifest / "aliases.yml"
     try:
