@@ -11,8 +11,8 @@
 | ALIAS_STILL_TRADING | the old one has bars more than 10 sessions after the renaming: the alias is wrong | SEPARATE |
 | ALIAS_WITHDRAWN     | the manifest does not have the alias any more | WITHDRAWN |
 
-A proof is of one adjustment: prices as traded say nothing about total returns. What a JOINED alias means for sessions is
-in the model `symbol_origins`; the old symbol is DELISTED in any case but the last two.
+A proof is of one adjustment: prices as traded say nothing about total returns. What a JOINED alias means for sessions
+is in the model `symbol_origins`; the old symbol is DELISTED in any case but the last two.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def heed_aliases(
 ) -> tuple[list[dict[str, Any]], Outcome | None]:
     """Judge the aliases that have happened by `as_of` (aware), land what changed, and return it with its load.
 
-    Only aliases whose old symbol the registry knows, and those that were landed before, are judged, or all of them with
-    `is_complete`. The rows say symbol (the old one), new_symbol, renamed_on, note, verdict, code, adjustments (those with
-    a proof), is_renamed and detail. Nothing is landed where every judgement stands as it was.
+    Only aliases whose old symbol the registry knows, and those that were landed before, are judged, or all of them
+    with `is_complete`. The rows say symbol (the old one), new_symbol, renamed_on, note, verdict, code, adjustments
+    (those with a proof), is_renamed and detail. Nothing is landed where every judgement stands as it was.
     """
     connection = session.connection
     stored = {
@@ -116,7 +116,8 @@ def _judged(connection: duckdb.DuckDBPyConnection, aliases: Sequence[Alias], as_
             ) <= {thresholds.OVERLAP_BARS}
         ),
         agreement as (
-            select old_symbol, adjustment, count(*) as shared_count, count(*) filter (where off <= tolerance) as equal_count
+            select old_symbol, adjustment, count(*) as shared_count,
+                count(*) filter (where off <= tolerance) as equal_count
             from shared group by all
         ),
         ends as (

@@ -240,7 +240,7 @@ def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str,
 
     who = by if by is not None else getuser()
     with open_session(current_home(), holder=f"ingest resolve {require_symbol(symbol)}", clock=_now, say=say) as opened:
-        for day in [moment.date() for moment in sessions] or [None]:
+        for day in (moment.date() for moment in sessions) if sessions else (None,):
             outcome = land_resolution(opened, symbol=symbol, session_date=day, code=code, reason=reason, by=who)
             say(f"{day or symbol}: {describe(outcome)}")
 
@@ -303,6 +303,8 @@ def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> 
     """
     say = _voice()
     from quantmill.errors import BadValue, DataContractError, NetworkError
+    from quantmill.manifest.acquisition import load_interfaces
+    from quantmill.manifest.home import current_home
 
     from ingest.check import check as check_source
     from ingest.network import Network, Ways
@@ -318,6 +320,7 @@ def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> 
     moment = parse_moment(market_clock, option="--market-clock") if market_clock is not None else None
     network = Network(
         Ways(clock=_now),
+        interfaces={str(name): one for name, one in load_interfaces(current_home().manifest).items()},
         addresses=stated,
         market_clock=moment,
         token=os.environ.get(TOKEN_VARIABLE),

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from quantmill.errors import BadValue, DataContractError, HealthGateError, NetworkError, UsageError
+from quantmill.manifest.acquisition import addresses_of, load_interfaces
 from quantmill.manifest.aliases import load_aliases
 from quantmill.manifest.home import current_home
 
@@ -75,6 +76,11 @@ def run_command(
         has_total_return=acquisition.has_total_return if acquisition else False,
         profile=wish.profile,
     )
+    interfaces = (
+        acquisition.interfaces
+        if acquisition
+        else {str(name): one for name, one in load_interfaces(home.manifest).items()}
+    )
     now = {"moment": moment}
 
     def session_clock() -> datetime:
@@ -85,8 +91,8 @@ def run_command(
 
         return Network(
             Ways(clock=session_clock, sleep=sleep, timer=timer),
-            addresses=acquisition.addresses if acquisition else None,
-            interfaces=acquisition.interfaces if acquisition else None,
+            interfaces=interfaces,
+            addresses=acquisition.addresses if acquisition else addresses_of(environment),
             market_clock=at if is_request_clock else None,
             token=environment.get(TOKEN_VARIABLE),
         )

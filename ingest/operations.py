@@ -466,8 +466,8 @@ class Cycle:
         if named:
             result.counts["for_review"] = len(named)
             result.notes.append(
-                f"for review, known to no source on two days: {', '.join(named)}; correct or remove them where they are "
-                "named, add an alias where one was renamed, or ask once more with repair --symbol"
+                f"for review, known to no source on two days: {', '.join(named)}; correct or remove them where they "
+                "are named, add an alias where one was renamed, or ask once more with repair --symbol"
             )
 
     def _tell_pass(self, done: Pass) -> None:

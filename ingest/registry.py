@@ -201,7 +201,7 @@ def note_repeat(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
 
 
 def note_renamed(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], at: datetime) -> None:
-    """Note what was said of renamed symbols: who goes on under another one is DELISTED, whose alias was withdrawn STALE.
+    """Note what was said of renamed symbols: who goes on under another is DELISTED, STALE whose alias was withdrawn.
 
     A symbol that nobody has seen yet gets no row.
     """
@@ -223,7 +223,7 @@ def note_renamed(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], 
 
 
 def note_released(connection: duckdb.DuckDBPyConnection, released: Mapping[str, str], at: datetime) -> None:
-    """Note that somebody (`released` by symbol) let TOXIC symbols go: they are judged and fetched like any other again."""
+    """Note who (`released` by symbol) let TOXIC symbols go: they are judged and fetched like any other again."""
     connection.execute(
         """
         update ops.symbol_registry as known set last_attempt_utc = $at,
@@ -288,7 +288,8 @@ def describe_health(
 
     Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), reasons, last_session, expected_session,
     expected_count, missing_count, gaps (missing sessions that nothing excuses, newest first), registry status and
-    reason, unknown_since (the day since which a source does not know it). The window is the last 500 sessions up to the last complete one.
+    reason, unknown_since (the day since which a source does not know it). The window is the last 500 sessions up to the
+    last complete one.
     """
     fill_prefixes(connection)
     fill_facts(connection, sorted(set(symbols)))

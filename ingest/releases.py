@@ -1,4 +1,4 @@
-"""A person's word on what was quarantined: that a move is real, that bars are equal by chance, that a series is released.
+"""A person's word on what was quarantined: a move is real, bars are equal by chance, a series is released.
 
 | code | said of | what follows |
 |---|---|---|
@@ -7,8 +7,8 @@
 | OVERLAP_MISMATCH, CORPORATE_ACTION | a symbol | for seven days the source may say something else than what is stored |
 | TOXIC | a symbol | the registry lets it go; what is stored is judged as it is |
 
-Who said it, when and why stands in `raw.resolutions`. No stored row changes: what was rejected is landed again, as a new
-load. A return beyond 500 % is released by nobody.
+Who said it, when and why stands in `raw.resolutions`. No stored row changes: what was rejected is landed again, as a
+new load. A return beyond 500 % is released by nobody.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def land_resolution(
         )
     found, remedy = _ground(session.connection, symbol, session_date, code)
     if not found:
+        place = f" on {session_date}" if session_date else ""
         raise DataContractError(
-            f"{code} says nothing of {symbol}{f' on {session_date}' if session_date else ''}: there is nothing to resolve",
+            f"{code} says nothing of {symbol}{place}: there is nothing to resolve",
             remedy=remedy,
         )
     day = session_date or session.clock().date()

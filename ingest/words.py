@@ -1,7 +1,7 @@
-"""Loads that hold what people said: that a suspect move is real, that a series is released, that a symbol was renamed.
+"""Loads that hold what people said: a suspect move is real, a series is released, a symbol was renamed.
 
-A word is a row of JSON in `raw.resolutions` or `raw.symbol_aliases`, immutable like all that lands; the newest of its key
-counts. Words never change rows that are stored: they change what is judged after them, and the registry.
+A word is a row of JSON in `raw.resolutions` or `raw.symbol_aliases`, immutable like all that lands; the newest of its
+key counts. Words never change rows that are stored: they change what is judged after them, and the registry.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SOURCE = "yahoo"
-ADDRESS = "https://query1.finance.yahoo.com"
 INTERVALS = {"1d": "1d", "1W": "1wk", "1M": "1mo"}
 LISTED = frozenset({"NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "BATS"})
 FOREX = frozenset({"FX_IDC", "OANDA", "FOREX", "THINKMARKETS"})
