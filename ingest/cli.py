@@ -350,6 +350,14 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--as-of", help="Moment to work for, ISO with a zone. A profile with a request clock takes its own."
         ),
+        click.option(
+            "--fixtures",
+            type=click.Path(path_type=Path),
+            help="Folder of recorded answers to take in place of the network; --as-of is that of the newest, then.",
+        ),
+        click.option(
+            "--record", type=click.Path(path_type=Path), help="Folder to keep all answers in, for --fixtures."
+        ),
         click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
         click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),
         click.option(
@@ -428,6 +436,8 @@ def _run(
     symbols: Sequence[str],
     scope: str | None,
     as_of: str | None,
+    fixtures: Path | None,
+    record: Path | None,
     dry_run: bool,
     force: bool,
     strict: bool,
@@ -451,6 +461,8 @@ def _run(
             waiver=waiver,
             first=first,
             last=last,
+            fixtures=fixtures,
+            record=record,
         ),
         clock=_now,
         say=say,

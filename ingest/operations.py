@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from quantmill.manifest.aliases import Alias
     from quantmill.manifest.scanners import Scanner
 
+    from ingest.fixtures import Fixtures, Recorder
     from ingest.network import Network
+
+    Sources = Network | Fixtures | Recorder
 
 FEATURE_ATTEMPTS = 3
 FEATURE_WAIT = 3.0
@@ -66,7 +69,7 @@ class Cycle:
 
     session: Session
     as_of: datetime
-    make_network: Callable[[datetime], Network]
+    make_network: Callable[[datetime], Sources]
     rules: Rules
     acquisition: Acquisition | None
     can_have: CanHave
@@ -78,10 +81,10 @@ class Cycle:
     is_strict: bool = False
     waiver: str | None = None
     aliases: Sequence[Alias] = ()
-    _networks: dict[datetime, Network] = field(default_factory=dict)
+    _networks: dict[datetime, Sources] = field(default_factory=dict)
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Sources:
         """The sources as of `as_of`: one client per interface for the whole command."""
         if self.as_of not in self._networks:
             self._networks[self.as_of] = self.make_network(self.as_of)
@@ -160,34 +163,75 @@ class Cycle:
         return self._recorded("metadata", lambda result: self._metadata(symbols, result), {"symbols": len(symbols)})
 
     def _metadata(self, symbols: Sequence[str], result: Result) -> None:
+        """Enrich, once more where less than 95 % of the active symbols are covered then, and say what is missing."""
         fields = self.acquisition.metadata_fields if self.acquisition else METADATA_FIELDS
+        context = {"is_forced": self.is_forced}
         wanted = list(symbols)
+        active, uncovered = list(symbols), list(symbols)
         for attempt in (1, 2):
-            with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
-                landed = land_answers(
-                    self.session,
-                    self._fields(wanted, fields, "symbol_metadata", progress),
-                    context=lambda _: {"is_forced": self.is_forced},
-                )
-            self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+            if wanted:
+                with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
+                    landed = land_answers(
+                        self.session,
+                        self._fields(wanted, fields, "symbol_metadata", progress),
+                        context=lambda _: context,
+                    )
+                self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+            if any(symbol.startswith("BINANCE:") for symbol in uncovered):
+                with self.tell("limits", 2) as progress:
+                    limits = land_answers(
+                        self.session, self.network.limits(progress=progress), context=lambda _: context
+                    )
+                self._count(result, limits, lambda load: f"limits of {load.request.get('market')}")
             wanted = self._without("symbol_metadata", symbols)
-            if not wanted:
+            active, uncovered = self._coverage(symbols)
+            if not wanted and len(uncovered) <= (1 - METADATA_SHARE) * len(active):
                 break
-        if any(symbol.startswith("BINANCE:") for symbol in symbols):
-            with self.tell("limits", 2) as progress:
-                limits = land_answers(
-                    self.session,
-                    self.network.limits(progress=progress),
-                    context=lambda _: {"is_forced": self.is_forced},
-                )
-            self._count(result, limits, lambda load: f"limits of {load.request.get('market')}")
         self._judge_network(result, result.loads)
         if wanted:
             shown = ", ".join(wanted[:5]) + (" ..." if len(wanted) > 5 else "")
             result.failed.append(f"{len(wanted)} of {len(symbols)} symbols have no metadata: {shown}")
-            if not result.exit_code and self.is_strict and len(wanted) > (1 - METADATA_SHARE) * len(symbols):
+        if len(uncovered) > (1 - METADATA_SHARE) * len(active):
+            shown = ", ".join(uncovered[:5]) + (" ..." if len(uncovered) > 5 else "")
+            result.failed.append(
+                f"tick, lot and precision of {len(uncovered)} of {len(active)} active symbols are defaults: {shown}"
+            )
+            if self.is_strict and not result.exit_code:
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
+
+    def _coverage(self, symbols: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the active symbols, and those of them whose tick, lot size and precision nobody has stated.
+
+        A listed share or fund is covered by its description: it trades in single units. The model
+        `metadata_coverage` applies the same rule to the candidates of the newest scans.
+        """
+        listed = [name for name, one in EXCHANGES.items() if one.asset_class == "equity"]
+        found = self.session.connection.execute(
+            """
+            with named as (
+                select unnest($symbols::varchar[]) as symbol
+            ),
+            limits as (
+                select symbol, arg_max(payload, (received_at_utc, load_id, row_number)) as payload
+                from raw.execution_limits semi join named using (symbol) group by symbol
+            ),
+            described as (
+                select symbol, bool_or(try_cast(payload ->> 'pricescale' as double) > 0
+                    or try_cast(payload ->> 'tick_size' as double) > 0) as has_tick
+                from raw.symbol_metadata semi join named using (symbol) group by symbol
+            )
+            select named.symbol, coalesce(
+                list_has_all(json_extract_string(limits.payload, '$.filters[*].filterType'),
+                    ['PRICE_FILTER', 'LOT_SIZE']), false)
+                or (list_contains($listed::varchar[], split_part(named.symbol, ':', 1)) and coalesce(has_tick, false))
+            from named left join limits using (symbol) left join described using (symbol)
+            where coalesce(limits.payload ->> 'status', limits.payload ->> 'contractStatus', 'TRADING') = 'TRADING'
+            order by named.symbol
+            """,
+            {"symbols": list(symbols), "listed": listed},
+        ).fetchall()
+        return [symbol for symbol, _ in found], [symbol for symbol, is_covered in found if not is_covered]
 
     def _fields(
         self,
