@@ -18,7 +18,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,10 @@ class Fixtures:
 
 
 class Recorder:
-    """The sources of one command, each of whose answers is also kept in a folder. See the module for its layout."""
+    """The sources of one command, each of whose answers is also kept in a folder. See the module for its layout.
+
+    Bars are asked for one series after the other: slower than without it.
+    """
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network = network
@@ -178,9 +181,8 @@ class Recorder:
         progress: Progress | None = None,
     ) -> Iterator[Answer]:
         """Yield the fields of symbols."""
-        question = _of_fields(symbols, fields, kind, market)
         answers = self.network.fields(symbols, fields, kind=kind, market=market, progress=progress)
-        return self._kept(answers, lambda _: question)
+        return self._kept(answers, _of_fields(symbols, fields, kind, market))
 
     def limits(
         self, markets: Sequence[Market] = ("spot", "usdm"), *, progress: Progress | None = None
@@ -195,16 +197,14 @@ class Recorder:
     ) -> Iterator[Answer]:
         """Yield the bars of each request as they arrive."""
         for one in requests:  # one after the other: several answers may be to one request
-            yield from self._kept(
-                self.network.bars(source, [one], is_slow=is_slow, progress=progress),
-                lambda _, question=_of_bars(source, one): question,  # type: ignore[misc]
-            )
+            answers = self.network.bars(source, [one], is_slow=is_slow, progress=progress)
+            yield from self._kept(answers, _of_bars(source, one))
 
-    def _kept(self, answers: Iterator[Answer], question_of: Callable[[Answer], Question]) -> Iterator[Answer]:
-        """Yield answers, and keep them by question when all have come."""
+    def _kept(self, answers: Iterator[Answer], of: Question | Callable[[Answer], Question]) -> Iterator[Answer]:
+        """Yield answers, and keep them under the question of all, or of each, when all have come."""
         kept: dict[Path, tuple[dict[str, Any], list[Answer]]] = {}
         for one in answers:
-            name, asked, _ = question_of(one)
+            name, asked, _ = of(one) if callable(of) else of
             kept.setdefault(name, (asked, []))[1].append(one)
             yield one
         for name, (asked, group) in sorted(kept.items()):

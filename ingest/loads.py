@@ -498,10 +498,8 @@ def _store_wave(
         ]
     elif _is_file(wave[0]):
         prepared = _prepare_file(connection, landing, wave[0], is_judged=is_judged)
-    elif kind == "bars":
-        prepared = _prepare_bars(connection, landing, wave, readers, payloads)
     else:
-        prepared = _prepare_rows(connection, landing, wave, readers, payloads)
+        prepared = _prepare_answers(connection, landing, wave, readers, payloads)
     connection.execute("begin")
     try:
         outcomes = prepared()
@@ -813,18 +811,26 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
     return {load_id: earlier[before] for load_id, before in found}
 
 
-def _prepare_bars(
+def _prepare_answers(
     connection: duckdb.DuckDBPyConnection,
     landing: Landing,
     wave: Sequence[Load],
     readers: Readers | None,
     payloads: Mapping[str, bytes] | None,
 ) -> Callable[[], list[Outcome]]:
-    """Read and judge answers with bars together and return what is left for the transaction."""
+    """Read and judge answers of one kind together and return what is left for the transaction."""
     repeated = _duplicates(connection, wave)
     fresh = [load for load in wave if load.load_id not in repeated]
     table, faults = _read(landing, fresh, readers, payloads)
     _fill_batch(connection, wave)
+    if wave[0].kind != "bars":
+        rows.stage(connection, table)
+        return lambda: [
+            _repeat(connection, load, repeated[load.load_id])
+            if load.load_id in repeated
+            else Outcome(load.load_id, load.kind, load.source, *counted)
+            for load, counted in zip(wave, rows.store(connection, wave, set(repeated), faults), strict=True)
+        ]
     fill_prefixes(connection)
     symbols = sorted({str(load.context.get("symbol") or load.request.get("symbol")) for load in wave})
     judging.fill_facts(connection, symbols)
@@ -907,27 +913,6 @@ def bars_status(load: Load, count: judging.Counts, fault: str | None) -> tuple[s
     if count.new_final:
         return "PARTIAL", "; ".join(filter(None, (f"BEHIND: {behind}", lost)))
     return "NO_PROGRESS", "; ".join(filter(None, (f"no new bar and {behind}", lost)))
-
-
-def _prepare_rows(
-    connection: duckdb.DuckDBPyConnection,
-    landing: Landing,
-    wave: Sequence[Load],
-    readers: Readers | None,
-    payloads: Mapping[str, bytes] | None,
-) -> Callable[[], list[Outcome]]:
-    """Read and judge answers of one kind other than bars and return what is left for the transaction."""
-    repeated = _duplicates(connection, wave)
-    fresh = [load for load in wave if load.load_id not in repeated]
-    table, faults = _read(landing, fresh, readers, payloads)
-    _fill_batch(connection, wave)
-    rows.stage(connection, table)
-    return lambda: [
-        _repeat(connection, load, repeated[load.load_id])
-        if load.load_id in repeated
-        else Outcome(load.load_id, load.kind, load.source, *counted)
-        for load, counted in zip(wave, rows.store(connection, wave, set(repeated), faults), strict=True)
-    ]
 
 
 def _insert_words(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:

@@ -238,7 +238,7 @@ def test_metadata_below_coverage_are_asked_for_once_more_and_then_a_strict_comma
     assert run("metadata", *PROFILE, *scope, "--as-of", NEXT)[0] == 0
     assert limits_asked(venue) == 1
     venue.requests_log.clear()
-    code, _, err = run(
+    code, out, _ = run(
         "metadata", *PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:NOSUCHUSDT", "--strict", "--as-of", NEXT
     )
-    assert (code, "1 of 2 active symbols are defaults: BINANCE:NOSUCHUSDT" in err) == (4, True), err
+    assert (code, "1 of 2 active symbols are defaults: BINANCE:NOSUCHUSDT" in out) == (4, True), out
