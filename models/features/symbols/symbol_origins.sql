@@ -9,6 +9,7 @@ newest as (
 
 ),
 
+-- a judgement without a proof names no adjustment
 proven as (
 
     select
@@ -16,7 +17,6 @@ proven as (
         new_symbol,
         unnest(adjustments) as adjustment
     from newest
-    where verdict = 'JOINED'
 
 ),
 

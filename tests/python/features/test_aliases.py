@@ -18,8 +18,8 @@ def bars(pipeline: Pipeline, symbol: str, first: int, count: int, level: float, 
         [
             {
                 "load_id": f"load-{symbol}", "source": "binance", "symbol": symbol, "interval": "1d",
-                "adjustment": "none", "opened_at_utc": FIRST + n * DAY, "close": level + n, "volume": 1.0, "is_final": True,
-                "received_at_utc": FIRST + 100 * DAY, **more,
+                "adjustment": "none", "opened_at_utc": FIRST + n * DAY, "close": level + n, "volume": 1.0,
+                "is_final": True, "received_at_utc": FIRST + 100 * DAY, **more,
             }
             for n in range(first, first + count)
         ],

@@ -150,12 +150,16 @@ def test_old_bars_that_come_later_do_not_list_a_renamed_symbol_again(heed: Heed,
     assert statuses(warehouse)[OLD] == ("DELISTED", f"renamed to {NEW} on {SEAM.date()}: ALIAS_ADJACENT")
 
 
-def test_the_two_names_of_one_thing_may_have_equal_bars_and_others_may_not(warehouse: Any) -> None:
+@pytest.mark.parametrize(("first", "second"), [(OLD, NEW), (NEW, OLD)])
+def test_the_two_names_of_one_thing_may_have_equal_bars_and_others_may_not(
+    warehouse: Any, first: str, second: str
+) -> None:
     same = closes(steady(2.0, 30), last=LAST)
     with warehouse.session() as session:
-        land(session, klines(OLD, same))
-        heed_aliases(session, (ALIAS.model_copy(update={"renamed_on": LAST.date()}),), as_of=RECEIVED)
-        land(session, klines(NEW, same))
+        land(session, klines(first, same))
+        alias = ALIAS.model_copy(update={"renamed_on": LAST.date()})
+        heed_aliases(session, (alias,), as_of=RECEIVED, is_complete=True)
+        land(session, klines(second, same))
     assert warehouse.rows("select count(*) from raw.findings") == [(0,)]
     assert statuses(warehouse)[NEW][0] == "STABLE"
     with warehouse.session() as session:

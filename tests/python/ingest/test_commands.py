@@ -228,7 +228,7 @@ def test_metadata_below_coverage_are_asked_for_once_more_and_then_a_strict_comma
 ) -> None:
     scope = ("--symbol", ",".join(symbol for symbol in SYMBOLS if not symbol.endswith(".P")), "--strict")
     venue.fault("blocked", sources=["binance"])
-    code, out, err = run("metadata", *PROFILE, *scope, "--as-of", AFTER)
+    code, out, _ = run("metadata", *PROFILE, *scope, "--as-of", AFTER)
     assert code == 4, out
     assert "tick, lot and precision of" in out and "are defaults" in out
     assert warehouse.rows("select count(*) from raw.loads where kind = 'execution_limits'") == [(4,)]
