@@ -117,8 +117,7 @@ def _scan(network: Network, now: datetime) -> str:
 
 
 def _unknown_field(network: Network, now: datetime) -> str:
-    transport = network.transport("tradingview_scanner")
-    answer = tradingview_scanner.scan(_scanner([*FIELDS, "no_such_field"]), transport)
+    answer = network.scan(_scanner([*FIELDS, "no_such_field"]))
     if answer.code in UNREACHED_CODES:
         raise _UnreachedError(f"{answer.code}: {answer.error}")
     is_named = answer.code == "SCHEMA_DRIFT" and "no_such_field" in str(answer.error)

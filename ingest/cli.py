@@ -28,6 +28,7 @@ RESOLVE_EXAMPLE = """
 Example:
   python -m ingest resolve NASDAQ:SIVB 2023-03-28 --code SUSPECT_DROP \\
       --reason "receivership; the price is real"
+  python -m ingest resolve NYSE:AAPRC --code TOXIC --by desk --reason "checked against the exchange"
 """
 
 
@@ -216,24 +217,66 @@ def import_command(
 
 @cli.command(epilog=RESOLVE_EXAMPLE)
 @click.argument("symbol")
-@click.argument("sessions", metavar="SESSION...", nargs=-1, required=True, type=click.DateTime(formats=["%Y-%m-%d"]))
-@click.option("--code", required=True, help="What features.bar_spikes calls the move: SUSPECT_DROP or EXTREME.")
+@click.argument("sessions", metavar="[SESSION...]", nargs=-1, type=click.DateTime(formats=["%Y-%m-%d"]))
+@click.option(
+    "--code",
+    required=True,
+    help="SUSPECT_DROP, EXTREME or DUPLICATE_ROW with sessions; OVERLAP_MISMATCH, CORPORATE_ACTION or TOXIC without.",
+)
 @click.option("--reason", required=True, help="What happened, for whoever reads the verdict later.")
-def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str) -> None:
-    """Record that the suspect move of SYMBOL in each SESSION is real, so that it no longer makes the symbol TOXIC.
+@click.option("--by", help="Who says so; the name of the user who is logged in where it is left out.")
+def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str, by: str | None) -> None:
+    """Record a person's word on a finding about SYMBOL: who, when and why.
 
-    A lasting fall is suspect in every session until the median of 20 closes has followed it: name them all.
-    The record is a load like any other: immutable, and replayed by a rebuild. Build again afterwards.
+    \b
+    SUSPECT_DROP, EXTREME  the move of each SESSION is real and no longer makes the symbol TOXIC; a lasting
+                           fall is suspect until the median of 20 closes has followed it: name all sessions
+    DUPLICATE_ROW          the bars of each SESSION equal those of another symbol by chance
+    OVERLAP_MISMATCH,      for seven days the source may say something else than what is stored
+    CORPORATE_ACTION
+    TOXIC                  the registry lets the symbol go, and the next cycle fetches and judges it again
+    The record is a load like any other: immutable, and replayed by a rebuild. No stored row changes; land what
+    was rejected again (import, or repair --symbol), and build.
     """
     say = _voice()
+    from getpass import getuser
+
     from quantmill.manifest.home import current_home
 
-    from ingest.loads import describe, land_resolution, open_session
+    from ingest.loads import describe, open_session
+    from ingest.releases import land_resolution
+    from ingest.sources.common import require_symbol
 
-    with open_session(current_home(), holder=f"ingest resolve {symbol}", clock=_now, say=say) as opened:
-        for session in sessions:
-            outcome = land_resolution(opened, symbol=symbol, session_date=session.date(), code=code, reason=reason)
-            say(f"{session.date()}: {describe(outcome)}")
+    who = by if by is not None else getuser()
+    with open_session(current_home(), holder=f"ingest resolve {require_symbol(symbol)}", clock=_now, say=say) as opened:
+        for day in (moment.date() for moment in sessions) if sessions else (None,):
+            outcome = land_resolution(opened, symbol=symbol, session_date=day, code=code, reason=reason, by=who)
+            say(f"{day or symbol}: {describe(outcome)}")
+
+
+@cli.command()
+@click.option("--as-of", help="Moment to judge for, ISO with a zone; now where it is left out.")
+def aliases(as_of: str | None) -> None:
+    """Judge every renamed symbol of manifest/aliases.yml by the stored bars: are the two histories one?
+
+    Every sync does so for the symbols it knows; this is for bars that were imported. Opens no connection.
+    """
+    say = _voice()
+    from quantmill.manifest.aliases import load_aliases
+    from quantmill.manifest.home import current_home
+
+    from ingest.aliases import heed_aliases
+    from ingest.loads import open_session
+    from ingest.sources.local_files import parse_moment
+
+    home = current_home()
+    known = load_aliases(home.manifest)
+    moment = parse_moment(as_of, option="--as-of") if as_of is not None else _now()
+    with open_session(home, holder="ingest aliases", clock=_now, say=say) as opened:
+        rows, _ = heed_aliases(opened, known, as_of=moment, is_complete=True)
+        for row in rows:
+            say(f"{row['symbol']} to {row['new_symbol']}: {row['verdict']}, {row['code']} ({row['detail']})")
+        say(f"{len(known)} aliases, {len(rows)} of them judged otherwise than before")
 
 
 @cli.command()
@@ -269,6 +312,8 @@ def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> 
     """
     say = _voice()
     from quantmill.errors import BadValue, DataContractError, NetworkError
+    from quantmill.manifest.acquisition import load_interfaces
+    from quantmill.manifest.home import current_home
 
     from ingest.check import check as check_source
     from ingest.network import Network, Ways
@@ -284,6 +329,7 @@ def check(source: str, addresses: tuple[str, ...], market_clock: str | None) -> 
     moment = parse_moment(market_clock, option="--market-clock") if market_clock is not None else None
     network = Network(
         Ways(clock=_now),
+        interfaces={str(name): one for name, one in load_interfaces(current_home().manifest).items()},
         addresses=stated,
         market_clock=moment,
         token=os.environ.get(TOKEN_VARIABLE),
@@ -313,6 +359,14 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--as-of",
             help="Moment to work for, ISO with a zone. Left out: now, or with a request clock the profile's.",
+        ),
+        click.option(
+            "--fixtures",
+            type=click.Path(path_type=Path),
+            help="Folder of recorded answers to take in place of the network; --as-of is that of the newest, then.",
+        ),
+        click.option(
+            "--record", type=click.Path(path_type=Path), help="Folder to keep all answers in, for --fixtures."
         ),
         click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
         click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),
@@ -395,6 +449,8 @@ def _run(
     symbols: Sequence[str],
     scope: str | None,
     as_of: str | None,
+    fixtures: Path | None,
+    record: Path | None,
     dry_run: bool,
     force: bool,
     strict: bool,
@@ -418,6 +474,8 @@ def _run(
             waiver=waiver,
             first=first,
             last=last,
+            fixtures=fixtures,
+            record=record,
         ),
         clock=_now,
         say=say,

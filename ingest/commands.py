@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantmill.errors import BadValue, DataContractError, HealthGateError, NetworkError, UsageError
+from quantmill.manifest.acquisition import addresses_of, load_interfaces
+from quantmill.manifest.aliases import load_aliases
 from quantmill.manifest.home import current_home
 
 from ingest.loads import open_session
@@ -21,7 +24,8 @@ from ingest.telling import teller
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
 
-    from ingest.network import Network
+    from ingest.fixtures import Fixtures
+    from ingest.operations import Sources
 
 TOKEN_VARIABLE = "QUANTMILL_TRADINGVIEW_TOKEN"
 DEFAULT_SOURCES = ("binance", "tradingview", "yahoo")
@@ -43,6 +47,8 @@ class Wish:
     waiver: str | None = None
     first: str | None = None
     last: str | None = None
+    fixtures: Path | None = None
+    record: Path | None = None
 
 
 def run_command(
@@ -64,8 +70,10 @@ def run_command(
     if wish.profile is None and not wish.symbols and wish.command not in ("recover",):
         raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
     acquisition = _acquisition(home.manifest, wish.profile, environment)
-    moment = _moment(wish, acquisition, clock)
-    is_request_clock = acquisition is not None and acquisition.clock == "request"
+    fixtures = _fixtures(wish)
+    moment = _moment(wish, acquisition, fixtures, clock)
+    # Recorded answers are as old as they are: the moment asked for stands for now.
+    is_request_clock = fixtures is not None or (acquisition is not None and acquisition.clock == "request")
     days = _days(wish, is_request_clock=is_request_clock, moment=moment)
     rules = Rules(
         bar_sources=acquisition.bar_sources if acquisition else DEFAULT_SOURCES,
@@ -74,21 +82,33 @@ def run_command(
         has_total_return=acquisition.has_total_return if acquisition else False,
         profile=wish.profile,
     )
+    interfaces = (
+        acquisition.interfaces
+        if acquisition
+        else {str(name): one for name, one in load_interfaces(home.manifest).items()}
+    )
     now = {"moment": moment}
 
     def session_clock() -> datetime:
         return now["moment"] if is_request_clock else clock()
 
-    def make_network(at: datetime) -> Network:
+    def make_network(at: datetime) -> Sources:
         from ingest.network import Network, Ways
 
-        return Network(
+        if fixtures is not None:
+            return fixtures
+        network = Network(
             Ways(clock=session_clock, sleep=sleep, timer=timer),
-            addresses=acquisition.addresses if acquisition else None,
-            interfaces=acquisition.interfaces if acquisition else None,
+            interfaces=interfaces,
+            addresses=acquisition.addresses if acquisition else addresses_of(environment),
             market_clock=at if is_request_clock else None,
             token=environment.get(TOKEN_VARIABLE),
         )
+        if wish.record is None:
+            return network
+        from ingest.fixtures import Recorder
+
+        return Recorder(network, wish.record)
 
     def can_have(source: str, symbol: str, interval: str, adjustment: str) -> bool:
         from ingest.network import can_have as asked
@@ -111,6 +131,7 @@ def run_command(
             is_forced=wish.is_forced,
             is_strict=wish.is_strict or bool(acquisition and acquisition.is_strict),
             waiver=wish.waiver,
+            aliases=load_aliases(home.manifest),
         )
         if wish.is_dry:
             for line in planned(cycle, wish.command):
@@ -132,18 +153,30 @@ def run_command(
 def _acquisition(manifest: object, profile: str | None, environment: Mapping[str, str]) -> Acquisition | None:
     if profile is None:
         return None
-    from pathlib import Path
-
     from quantmill.manifest.acquisition import load_acquisition
 
     assert isinstance(manifest, Path)
     return load_acquisition(manifest, profile, overrides={}, environment=environment)
 
 
-def _moment(wish: Wish, acquisition: Acquisition | None, clock: Callable[[], datetime]) -> datetime:
+def _fixtures(wish: Wish) -> Fixtures | None:
+    if wish.fixtures is None:
+        return None
+    if wish.record is not None:
+        raise UsageError("--fixtures asks nobody, so there is nothing to --record", remedy="leave one of them out")
+    from ingest.fixtures import Fixtures
+
+    return Fixtures(wish.fixtures)
+
+
+def _moment(
+    wish: Wish, acquisition: Acquisition | None, fixtures: Fixtures | None, clock: Callable[[], datetime]
+) -> datetime:
     """Return the moment to work for. Raises `BadValue` for one that cannot be asked for."""
     now = clock()
     given = parse_moment(wish.as_of, option="--as-of") if wish.as_of else None
+    if fixtures is not None:
+        return given or fixtures.latest()
     if acquisition is not None and acquisition.clock == "request":
         return given or acquisition.as_of
     if given is None:

@@ -34,7 +34,17 @@ if TYPE_CHECKING:
 CONTAMINATION = ("TOXIC_RETURN", "CROSS_LEVEL", "DUPLICATE_ROW")
 # The first of these that a series has is the code of all its rows.
 REJECTING = ("CROSS_LEVEL", "TOXIC_RETURN", "DUPLICATE_ROW", "OVERLAP_MISMATCH", "CORPORATE_ACTION")
-_VENUE_SOURCES = "('binance', 'binance_bulk', 'tradingview')"
+VENUE_SOURCES = "('binance', 'binance_bulk', 'tradingview')"
+# Who goes on under another symbol: old_symbol, new_symbol, renamed_on, code, by the newest word on each old symbol.
+RENAMED = """
+    select symbol as old_symbol, (payload ->> 'new_symbol') as new_symbol, (payload ->> 'renamed_on') as renamed_on,
+        (payload ->> 'code') as code
+    from (
+        select * from raw.symbol_aliases
+        qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
+    )
+    where (payload ->> 'is_renamed') = 'true'
+"""
 _LENGTHS = " ".join(f"when '{name}' then interval '{length}'" for name, length in INTERVALS.items())
 
 
@@ -407,6 +417,7 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """)
     if not _count(connection, "select count(*) from temp.doubled"):
         return
+    session = session_date_sql("beside.opened_at_utc", "facts.asset_class", "coalesce(facts.timezone, 'UTC')")
     connection.execute(f"""
         create or replace temp table twins as
         with prints as (
@@ -443,7 +454,17 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
         select distinct beside.* from beside
         left join temp.facts as facts on facts.symbol = beside.symbol
         where not (split_part(beside.symbol, ':', 2) = split_part(beside.twin, ':', 2)
-            and facts.asset_class is distinct from 'crypto')
+                and facts.asset_class is distinct from 'crypto')
+            -- a renamed symbol is the same thing
+            and not exists (
+                select 1 from ({RENAMED}) as renamed
+                where (renamed.old_symbol = beside.symbol and renamed.new_symbol = beside.twin)
+                    or (renamed.old_symbol = beside.twin and renamed.new_symbol = beside.symbol))
+            -- a person has looked at the bars of that session: equal by chance
+            and not exists (
+                select 1 from raw.resolutions as words
+                where words.symbol in (beside.symbol, beside.twin) and (words.payload ->> 'code') = 'DUPLICATE_ROW'
+                    and cast((words.payload ->> 'session_date') as date) = {session})
     """)
     connection.execute(f"""
         insert into temp.offences
@@ -506,13 +527,20 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
                     and abs(least - 1) > {thresholds.OVERLAP_TOLERANCE} as is_action,
                 (select min(bars.opened_at_utc) from raw.bars as bars
                     where bars.symbol = series.symbol and bars.source = series.source
-                        and bars.interval = series.interval and bars.adjustment = series.adjustment) as first_stored
+                        and bars.interval = series.interval and bars.adjustment = series.adjustment) as first_stored,
+                (select max(words.payload ->> 'by') from raw.resolutions as words
+                    where words.symbol = series.symbol
+                        and (words.payload ->> 'code') in ('OVERLAP_MISMATCH', 'CORPORATE_ACTION')
+                        and date_diff('day', cast((words.payload ->> 'session_date') as date), series.received_at)
+                            between 0 and {thresholds.RELEASE_DAYS}) as released_by
             from counted join temp.series as series using (series_id)
             where n >= {thresholds.OVERLAP_LEAST} and equal_count < {thresholds.OVERLAP_SHARE} * n
         )
-        select series_id, load_id, symbol, null,
-            case when is_action then 'CORPORATE_ACTION' else 'OVERLAP_MISMATCH' end,
-            case when (is_action or is_toxic) and first_opened <= first_stored then 'warning' else 'reject' end,
+        select series_id, load_id, symbol, null, case
+                when released_by is not null then 'CORROBORATED'
+                when is_action then 'CORPORATE_ACTION' else 'OVERLAP_MISMATCH' end, case
+                when released_by is not null then 'info'
+                when (is_action or is_toxic) and first_opened <= first_stored then 'warning' else 'reject' end,
             null, null,
             case when is_action then (least + most) / 2 else equal_count / n end, null,
             case when is_action then 'all values changed by the ratio ' || round((least + most) / 2, 6)
@@ -521,6 +549,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
                 else equal_count || ' of the last ' || n || ' overlapping bars equal the stored ones'
                     || case when is_toxic and first_opened <= first_stored
                         then ': the whole history of a TOXIC symbol was taken anew' else '' end end
+                || coalesce('; released by ' || released_by, '')
         from failing
     """)
 

@@ -30,8 +30,9 @@ PART = ".part"
 _BLOCK = 1 << 20
 
 Kind = Literal[
-    "bars", "scan", "symbol_metadata", "execution_limits", "vendor_features", "corporate_actions", "resolutions"
-]
+    "bars", "scan", "symbol_metadata", "execution_limits", "vendor_features", "corporate_actions", "resolutions",
+    "symbol_aliases",
+]  # fmt: skip
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 # One date for all entries of an archive: equal contents make equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)

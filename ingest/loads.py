@@ -1,23 +1,22 @@
 """Loads: payloads into the landing, then rows into the workbench, each load whole or absent.
 
-One payload of a desk lands by itself (`land_bars`, `land_metadata`, `land_resolution`); what sources answer lands in
+One payload of a desk lands by itself (`land_bars`, `land_metadata`, `land_words`); what sources answer lands in
 batches (`land_answers`): one archive on the disk, one transaction in the workbench. Whatever is stored, now, after a
 crash or at a rebuild, goes through `store_loads`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from quantmill.errors import BadValue, DataContractError, WarehouseError
+from quantmill.errors import DataContractError, WarehouseError
 from quantmill.manifest.home import Home, writer_lock
 
-from ingest import bars, judging, registry, rows
+from ingest import bars, judging, registry, rows, words
 from ingest.answers import Answer, AnswerKind, Reader
 from ingest.calendars import fill_prefixes
 from ingest.landing import (
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# Codes of features.bar_spikes that a recorded resolution settles.
-RESOLVABLE = ("EXTREME", "SUSPECT_DROP")
 # Tables that no payload can make again.
 JOURNALED = ("ops.symbol_registry", "ops.sync_runs", "ops.commands", "ops.feature_coverage")
 # Loads of one transaction, and bytes of one archive: large enough that a sync and a scan of raw.bars do not count.
@@ -379,66 +376,31 @@ def land_metadata(
     session: Session, *, source: str, origin: str, rows: Sequence[Mapping[str, Any]], received_at: datetime
 ) -> Outcome:
     """Land descriptions of symbols, one mapping with a key `symbol` each, as canonical JSON."""
+    return _land_json(session, "symbol_metadata", source, origin, rows, received_at)
+
+
+def land_words(
+    session: Session,
+    kind: Literal["resolutions", "symbol_aliases"],
+    *,
+    source: str,
+    origin: str,
+    rows: Sequence[Mapping[str, Any]],
+) -> Outcome:
+    """Land what somebody says of symbols, one mapping with a key `symbol` each; see `ingest.words`."""
+    return _land_json(session, kind, source, origin, rows, session.clock())
+
+
+def _land_json(
+    session: Session, kind: Kind, source: str, origin: str, rows: Sequence[Mapping[str, Any]], received_at: datetime
+) -> Outcome:
     data = canonical_json(list(rows)).encode()
-    request = {"format": "json"}
     load = session.new_load(
-        "symbol_metadata",
-        source,
-        origin,
-        request,
-        digest(data),
-        len(data),
-        "json",
-        received_at,
-        session.clock(),
+        kind, source, origin, {"format": "json"}, digest(data), len(data), "json", received_at, session.clock()
     )
     session.landing.keep_payload(data, "json")
-    symbols = tuple(sorted(row["symbol"] for row in rows))
+    symbols = tuple(sorted({row["symbol"] for row in rows}))
     load = _with(load, symbols=symbols, notes=(), finished_at=utc_text(session.clock()))
-    session.landing.keep_load(load)
-    return store(session.workbench, session.landing, load)
-
-
-def land_resolution(session: Session, *, symbol: str, session_date: date, code: str, reason: str) -> Outcome:
-    """Land the word of a person that a suspect move of one symbol and session is real, and why.
-
-    The newest resolution of a symbol, session and code counts. Raises `BadValue` for a code that no resolution
-    settles or an empty reason, and `DataContractError` where no bar of the symbol lies near that session: it would
-    settle nothing.
-    """
-    reason = " ".join(reason.split())
-    if code not in RESOLVABLE:
-        raise BadValue(
-            f"code is '{code}'; one of {', '.join(RESOLVABLE)} was needed",
-            remedy="a return beyond 500 % is not resolved: land the bars around it from a clean source",
-        )
-    if not reason:
-        raise BadValue("the reason is empty", remedy="say with --reason what happened that session")
-    # A session in the exchange's zone may open on the UTC day before it.
-    near = session.workbench.connection.execute(
-        "select count(*) from raw.bars where symbol = ? and abs(cast(opened_at_utc as date) - ?::date) <= 1",
-        [symbol, session_date],
-    ).fetchone()
-    if near is None or near[0] == 0:
-        raise DataContractError(
-            f"no bar of {symbol} was landed for {session_date}, so there is nothing to resolve",
-            remedy="take symbol and session from features.bar_spikes; 'python -m ingest status' lists what was landed",
-        )
-    row = {"symbol": symbol, "session_date": session_date.isoformat(), "code": code, "reason": reason}
-    data, request, now = canonical_json([row]).encode(), {"format": "json"}, session.clock()
-    load = session.new_load(
-        "resolutions",
-        "operator",
-        f"resolve {symbol} {session_date}",
-        request,
-        digest(data),
-        len(data),
-        "json",
-        now,
-        now,
-    )
-    session.landing.keep_payload(data, "json")
-    load = _with(load, symbols=(symbol,), notes=(), finished_at=utc_text(session.clock()))
     session.landing.keep_load(load)
     return store(session.workbench, session.landing, load)
 
@@ -532,16 +494,14 @@ def _store_wave(
     Reading comes before the transaction: inside it DuckDB numbers the rows of a temporary table differently.
     """
     kind = wave[0].kind
-    if kind == "resolutions":
+    if kind in words.WORD_KINDS:
         prepared: Callable[[], list[Outcome]] = lambda: [  # noqa: E731
-            _insert_resolutions(connection, landing, load) for load in wave
+            _insert_words(connection, landing, load) for load in wave
         ]
     elif _is_file(wave[0]):
         prepared = _prepare_file(connection, landing, wave[0], is_judged=is_judged)
-    elif kind == "bars":
-        prepared = _prepare_bars(connection, landing, wave, readers, payloads)
     else:
-        prepared = _prepare_rows(connection, landing, wave, readers, payloads)
+        prepared = _prepare_answers(connection, landing, wave, readers, payloads)
     connection.execute("begin")
     try:
         outcomes = prepared()
@@ -858,18 +818,26 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, wave: Sequence[Load]) -> 
     return {load_id: earlier[before] for load_id, before in found}
 
 
-def _prepare_bars(
+def _prepare_answers(
     connection: duckdb.DuckDBPyConnection,
     landing: Landing,
     wave: Sequence[Load],
     readers: Readers | None,
     payloads: Mapping[str, bytes] | None,
 ) -> Callable[[], list[Outcome]]:
-    """Read and judge answers with bars together and return what is left for the transaction."""
+    """Read and judge answers of one kind together and return what is left for the transaction."""
     repeated = _duplicates(connection, wave)
     fresh = [load for load in wave if load.load_id not in repeated]
     table, faults = _read(landing, fresh, readers, payloads)
     _fill_batch(connection, wave)
+    if wave[0].kind != "bars":
+        rows.stage(connection, table)
+        return lambda: [
+            _repeat(connection, load, repeated[load.load_id])
+            if load.load_id in repeated
+            else Outcome(load.load_id, load.kind, load.source, *counted)
+            for load, counted in zip(wave, rows.store(connection, wave, set(repeated), faults), strict=True)
+        ]
     fill_prefixes(connection)
     symbols = sorted({str(load.context.get("symbol") or load.request.get("symbol")) for load in wave})
     judging.fill_facts(connection, symbols)
@@ -956,58 +924,18 @@ def bars_status(load: Load, count: judging.Counts, fault: str | None) -> tuple[s
     return "NO_PROGRESS", "; ".join(filter(None, (f"no new bar and {behind}", lost)))
 
 
-def _prepare_rows(
-    connection: duckdb.DuckDBPyConnection,
-    landing: Landing,
-    wave: Sequence[Load],
-    readers: Readers | None,
-    payloads: Mapping[str, bytes] | None,
-) -> Callable[[], list[Outcome]]:
-    """Read and judge answers of one kind other than bars and return what is left for the transaction."""
-    repeated = _duplicates(connection, wave)
-    fresh = [load for load in wave if load.load_id not in repeated]
-    table, faults = _read(landing, fresh, readers, payloads)
-    _fill_batch(connection, wave)
-    rows.stage(connection, table)
-    return lambda: [
-        _repeat(connection, load, repeated[load.load_id])
-        if load.load_id in repeated
-        else Outcome(load.load_id, load.kind, load.source, *counted)
-        for load, counted in zip(wave, rows.store(connection, wave, set(repeated), faults), strict=True)
-    ]
-
-
-def _insert_resolutions(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
-    """Store the resolutions that say something else than the newest one of the same symbol, session and code."""
-    given = json.loads(landing.payload(load))
-    received_at = _naive(utc_moment(load.received_at))
-    counts = {"new": 0, "identical": 0, "superseding": 0}
-    for number, row in enumerate(given, start=1):
-        text = canonical_json(row)
-        stored = connection.execute(
-            """
-            select payload from raw.resolutions
-            where symbol = ? and (payload ->> 'session_date') = ? and (payload ->> 'code') = ?
-            order by received_at_utc desc, load_id desc, row_number desc limit 1
-            """,
-            [row["symbol"], row["session_date"], row["code"]],
-        ).fetchone()
-        fate = "new" if stored is None else "identical" if stored[0] == text else "superseding"
-        counts[fate] += 1
-        if fate != "identical":
-            connection.execute(
-                "insert into raw.resolutions values (?, ?, ?, ?, ?)",
-                [load.load_id, number, row["symbol"], text, received_at],
-            )
+def _insert_words(connection: duckdb.DuckDBPyConnection, landing: Landing, load: Load) -> Outcome:
+    new, identical, superseding = words.insert_words(connection, landing, load)
+    received = new + identical + superseding
     return Outcome(
         load_id=load.load_id,
         kind=load.kind,
         source=load.source,
-        status=status_of(received=len(given), errors=0, changed=counts["new"] + counts["superseding"]),
-        rows_received=len(given),
-        rows_new=counts["new"],
-        rows_identical=counts["identical"],
-        rows_superseding=counts["superseding"],
+        status=status_of(received=received, errors=0, changed=new + superseding),
+        rows_received=received,
+        rows_new=new,
+        rows_identical=identical,
+        rows_superseding=superseding,
         rows_quarantined=0,
     )
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from quantmill.errors import UsageError
+from quantmill.errors import BadValue, UsageError
 
 from ingest.answers import Answer
 from ingest.sources import binance, binance_bulk, tradingview_scanner, tradingview_socket, yahoo
@@ -30,23 +30,11 @@ _MARKETS: Mapping[binance.Market, str] = {
     "usdm": "binance_usdm",
     "coinm": "binance_coinm",
 }
-# Where the real services are, by interface; `status: unconfirmed` interfaces are named in docs/sources.md.
-ADDRESSES: Mapping[str, str] = {
-    "tradingview_scanner": tradingview_scanner.ADDRESS,
-    "tradingview_socket": tradingview_socket.ADDRESS,
-    **{name: binance.INTERFACES[market].address for market, name in _MARKETS.items()},
-    "binance_bulk": binance_bulk.ADDRESS,
-    "yahoo": yahoo.ADDRESS,
-}
 _SOURCES: Mapping[str, str] = {
     "tradingview_scanner": tradingview_scanner.SOURCE,
     **dict.fromkeys(_MARKETS.values(), binance.SOURCE),
     "binance_bulk": binance_bulk.SOURCE,
     "yahoo": yahoo.SOURCE,
-}
-_PACING: Mapping[str, Pacing] = {
-    **{name: binance.INTERFACES[market].pacing for market, name in _MARKETS.items()},
-    "binance_bulk": binance_bulk.PACING,
 }
 # Pacing protects a service; one on this machine (a simulated venue) needs none.
 LOOPBACK_PACING = Pacing(requests_per_second=10_000.0)
@@ -76,12 +64,24 @@ class _StatedRetry(Protocol):
 
 
 class StatedInterface(Protocol):
-    """What the manifest says of one interface."""
+    """What the manifest says of one interface: where it is, how gently it is asked, how much one request may bring."""
 
+    @property
+    def address(self) -> str: ...
     @property
     def pacing(self) -> _StatedPacing: ...
     @property
     def retry(self) -> _StatedRetry: ...
+    @property
+    def page_rows(self) -> int | None: ...
+    @property
+    def symbols_per_request(self) -> int | None: ...
+    @property
+    def symbols_per_connection(self) -> int | None: ...
+    @property
+    def depth_daily(self) -> int | None: ...
+    @property
+    def depth_intraday(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -96,29 +96,30 @@ class Ways:
 class Network:
     """The sources of one command.
 
-    `addresses` are base addresses by interface (a missing one is that of the real service), `interfaces` their stated
-    pace and retries, `market_clock` the moment that a simulated venue is to answer for, `token` a TradingView user's
-    own, `downloads` a folder for archives. One breaker per interface holds for all calls.
+    `interfaces` is what the manifest says of each interface, `addresses` are base addresses that take the place of
+    theirs, `rules` retries that take the place of all of theirs, `market_clock` the moment that a simulated venue is to
+    answer for, `token` a TradingView user's own, `downloads` a folder for archives. One breaker per interface holds for
+    all calls.
     """
 
     def __init__(
         self,
         ways: Ways,
         *,
+        interfaces: Mapping[str, StatedInterface],
         addresses: Mapping[str, str] | None = None,
-        interfaces: Mapping[str, StatedInterface] | None = None,
         market_clock: datetime | None = None,
         token: str | None = None,
         seed: int = 0,
         downloads: Path | None = None,
         rules: RetryRules | None = None,
     ) -> None:
-        unknown = sorted(set(addresses or ()) - set(ADDRESSES))
+        unknown = sorted(set(addresses or ()) - set(interfaces))
         if unknown:
-            raise UsageError(f"there is no interface {unknown[0]!r}", remedy=f"one of {', '.join(sorted(ADDRESSES))}")
+            raise UsageError(f"there is no interface {unknown[0]!r}", remedy=f"one of {', '.join(sorted(interfaces))}")
         self._ways = ways
-        self._addresses = {**ADDRESSES, **(addresses or {})}
-        self._interfaces = interfaces or {}
+        self._interfaces = interfaces
+        self._addresses = {**{name: one.address for name, one in interfaces.items()}, **(addresses or {})}
         self._market_clock = market_clock
         self._token = token
         self._seed = seed
@@ -148,18 +149,18 @@ class Network:
     def socket(self) -> SocketBars:
         """Return the one client of TradingView's socket."""
         if self._socket is None:
-            stated = self._interfaces.get("tradingview_socket")
-            rules = SocketRules()
-            if stated is not None:
-                rules = replace(
-                    rules,
-                    sockets=stated.pacing.concurrent,
-                    tries=stated.retry.attempts,
-                    reconnect_seconds=stated.retry.base_seconds,
-                    cap_seconds=stated.retry.cap_seconds,
-                    connect_seconds=stated.retry.connect_seconds,
-                    read_seconds=stated.retry.read_seconds,
-                )
+            stated = self._interfaces["tradingview_socket"]
+            rules = SocketRules(
+                symbols_per_socket=self._limit("tradingview_socket", "symbols_per_connection"),
+                depth_daily=self._limit("tradingview_socket", "depth_daily"),
+                depth_intraday=self._limit("tradingview_socket", "depth_intraday"),
+                sockets=stated.pacing.concurrent,
+                tries=stated.retry.attempts,
+                reconnect_seconds=stated.retry.base_seconds,
+                cap_seconds=stated.retry.cap_seconds,
+                connect_seconds=stated.retry.connect_seconds,
+                read_seconds=stated.retry.read_seconds,
+            )
             if self._rules is not None:
                 rules = replace(rules, tries=self._rules.attempts, connect_seconds=self._rules.connect_seconds)
             self._socket = SocketBars(
@@ -175,17 +176,15 @@ class Network:
         return self._socket
 
     def _pacing(self, interface: str, address: str) -> Pacing:
-        stated = self._interfaces.get(interface)
+        stated = self._interfaces[interface]
         if is_loopback(address):
-            return replace(LOOPBACK_PACING, concurrent=stated.pacing.concurrent if stated else 5)
-        if stated is None:
-            return _PACING.get(interface, Pacing())
+            return replace(LOOPBACK_PACING, concurrent=stated.pacing.concurrent)
         return Pacing(stated.pacing.requests_per_second, stated.pacing.concurrent, stated.pacing.weight_per_minute)
 
     def _retry(self, interface: str) -> RetryRules:
-        stated = self._interfaces.get(interface)
-        if self._rules is not None or stated is None:
-            return self._rules or RetryRules()
+        if self._rules is not None:
+            return self._rules
+        stated = self._interfaces[interface]
         return RetryRules(
             attempts=stated.retry.attempts,
             base_seconds=stated.retry.base_seconds,
@@ -193,6 +192,19 @@ class Network:
             connect_seconds=stated.retry.connect_seconds,
             read_seconds=stated.retry.read_seconds,
         )
+
+    def _limit(
+        self,
+        interface: str,
+        name: Literal["page_rows", "symbols_per_request", "symbols_per_connection", "depth_daily", "depth_intraday"],
+    ) -> int:
+        """Return a limit that an interface has to state."""
+        stated: int | None = getattr(self._interfaces[interface], name)
+        if stated is None:
+            raise BadValue(
+                f"manifest/sources says nothing of {name} of the interface {interface}", remedy=f"state {name} there"
+            )
+        return stated
 
     def scans(
         self,
@@ -203,16 +215,26 @@ class Network:
         progress: Progress | None = None,
     ) -> Iterator[Answer]:
         """Yield the answer to each scanner as it comes; `pools` are the members of indices by index."""
-        transport, members = self.transport("tradingview_scanner"), pools or {}
+        members = pools or {}
 
         def one(scanner: Scanner) -> Answer:
             pool = members.get(scanner.index_id) if scanner.index_id is not None else None
-            return tradingview_scanner.scan(scanner, transport, pool=pool)
+            return self.scan(scanner, pool=pool)
 
         for done, found in enumerate(gathered(scanners, one, workers=workers), start=1):
             if progress is not None:
                 progress(done, len(scanners), found.request["scanner_id"])
             yield found
+
+    def scan(self, scanner: Scanner, *, pool: Sequence[str] | None = None) -> Answer:
+        """Return the answer to one scanner; `pool` are the members of its index."""
+        return tradingview_scanner.scan(
+            scanner,
+            self.transport("tradingview_scanner"),
+            page_rows=self._limit("tradingview_scanner", "page_rows"),
+            symbols_per_request=self._limit("tradingview_scanner", "symbols_per_request"),
+            pool=pool,
+        )
 
     def fields(
         self,
@@ -223,9 +245,16 @@ class Network:
         market: str = "global",
         progress: Progress | None = None,
     ) -> Iterator[Answer]:
-        """Yield the fields of symbols, up to 500 symbols per answer; see `tradingview_scanner.lookup`."""
-        transport = self.transport("tradingview_scanner")
-        return tradingview_scanner.lookup(symbols, fields, transport, kind=kind, market=market, progress=progress)
+        """Yield the fields of symbols, as many per answer as one request may hold; see `tradingview_scanner.lookup`."""
+        return tradingview_scanner.lookup(
+            symbols,
+            fields,
+            self.transport("tradingview_scanner"),
+            symbols_per_request=self._limit("tradingview_scanner", "symbols_per_request"),
+            kind=kind,
+            market=market,
+            progress=progress,
+        )
 
     def limits(
         self, markets: Sequence[binance.Market] = ("spot", "usdm"), *, progress: Progress | None = None
@@ -246,11 +275,14 @@ class Network:
         if source == "tradingview":
             rules = self.socket().rules
             if is_slow:
-                rules = replace(rules, sockets=1, symbols_per_socket=1, handshake_waits=SLOW_WAITS)
+                rules = rules.slow_lane(SLOW_WAITS)
             return self.socket().fetch_bars(requests, rules=rules, progress=progress)
         if source == "binance":
-            transports = {market: self._lane(name, is_slow) for market, name in _MARKETS.items()}
-            return binance.fetch_klines(requests, transports, workers=workers, progress=progress)
+            interfaces = {
+                market: binance.Interface(self._lane(name, is_slow), self._limit(name, "page_rows"))
+                for market, name in _MARKETS.items()
+            }
+            return binance.fetch_klines(requests, interfaces, workers=workers, progress=progress)
         if source == "binance_bulk":
             files = [file for request in requests for file in binance_bulk.archives(request)]
             transport = self._lane("binance_bulk", is_slow)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from quantmill.errors import UsageError
 
 from ingest import registry
+from ingest.aliases import heed_aliases
 from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
@@ -25,9 +26,13 @@ from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchro
 
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
+    from quantmill.manifest.aliases import Alias
     from quantmill.manifest.scanners import Scanner
 
+    from ingest.fixtures import Fixtures, Recorder
     from ingest.network import Network
+
+    Sources = Network | Fixtures | Recorder
 
 FEATURE_ATTEMPTS = 3
 FEATURE_WAIT = 3.0
@@ -59,12 +64,12 @@ class Cycle:
     """One data command at work.
 
     `as_of` is the moment it runs for (aware), `make_network` opens the sources as of a moment, `profile` is what the
-    manifest says, None for symbols named one by one with `rules`.
+    manifest says, None for symbols named one by one with `rules`; `aliases` are the renamed symbols of the manifest.
     """
 
     session: Session
     as_of: datetime
-    make_network: Callable[[datetime], Network]
+    make_network: Callable[[datetime], Sources]
     rules: Rules
     acquisition: Acquisition | None
     can_have: CanHave
@@ -75,12 +80,13 @@ class Cycle:
     is_forced: bool = False
     is_strict: bool = False
     waiver: str | None = None
-    _networks: dict[datetime, Network] = field(default_factory=dict)
+    aliases: Sequence[Alias] = ()
+    _networks: dict[datetime, Sources] = field(default_factory=dict)
     # Lines about failures that were said already: the steps of a cycle meet the same ones again.
     _told: set[str] = field(default_factory=set)
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Sources:
         """The sources as of `as_of`: one client per interface for the whole command."""
         if self.as_of not in self._networks:
             self._networks[self.as_of] = self.make_network(self.as_of)
@@ -189,37 +195,78 @@ class Cycle:
         )
 
     def _metadata(self, symbols: Sequence[str], result: Result, *, earlier: Sequence[str] = ()) -> None:
-        """Describe symbols, and those that were candidates before and nobody has described yet, as far as known."""
+        """Enrich, once more where less than 95 % of the active symbols are covered then, and say what is missing.
+
+        Those that were candidates before and nobody has described yet are described as far as they are known.
+        """
         fields = self.acquisition.metadata_fields if self.acquisition else METADATA_FIELDS
+        context = {"is_forced": self.is_forced}
         wanted = [*symbols, *earlier]
+        active, uncovered = list(symbols), list(symbols)
         for attempt in (1, 2):
-            with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
-                landed = land_answers(
-                    self.session,
-                    self._fields(wanted, fields, "symbol_metadata", progress),
-                    context=lambda _: {"is_forced": self.is_forced},
-                )
-            self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+            if wanted:
+                with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
+                    landed = land_answers(
+                        self.session,
+                        self._fields(wanted, fields, "symbol_metadata", progress),
+                        context=lambda _: context,
+                    )
+                self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+            if any(symbol.startswith("BINANCE:") for symbol in uncovered):
+                with self.tell("limits", 2) as progress:
+                    limits = land_answers(
+                        self.session, self.network.limits(progress=progress), context=lambda _: context
+                    )
+                self._count(result, limits, lambda load: f"limits of {load.request.get('market')}")
             wanted = self._without("symbol_metadata", symbols)
-            if not wanted:
+            active, uncovered = self._coverage(symbols)
+            if not wanted and len(uncovered) <= (1 - METADATA_SHARE) * len(active):
                 break
-        if any(symbol.startswith("BINANCE:") for symbol in symbols):
-            with self.tell("limits", 2) as progress:
-                limits = land_answers(
-                    self.session,
-                    self.network.limits(progress=progress),
-                    context=lambda _: {"is_forced": self.is_forced},
-                )
-            self._count(result, limits, lambda load: f"limits of {load.request.get('market')}")
         self._judge_network(result, result.loads)
         if wanted:
             shown = ", ".join(wanted[:5]) + (" ..." if len(wanted) > 5 else "")
             result.failed.append(f"{len(wanted)} of {len(symbols)} symbols have no metadata: {shown}")
-            scope = self.scope()
-            missing = set(wanted).intersection(scope)
-            if not result.exit_code and self.is_strict and len(missing) > (1 - METADATA_SHARE) * len(scope):
+        if len(uncovered) > (1 - METADATA_SHARE) * len(active):
+            shown = ", ".join(uncovered[:5]) + (" ..." if len(uncovered) > 5 else "")
+            result.failed.append(
+                f"tick, lot and precision of {len(uncovered)} of {len(active)} active symbols are defaults: {shown}"
+            )
+            if self.is_strict and not result.exit_code:
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
+
+    def _coverage(self, symbols: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the active symbols, and those of them whose tick, lot size and precision nobody has stated.
+
+        A listed share or fund is covered by its description: it trades in single units. The model
+        `metadata_coverage` applies the same rule to the candidates of the newest scans.
+        """
+        listed = [name for name, one in EXCHANGES.items() if one.asset_class == "equity"]
+        found = self.session.connection.execute(
+            """
+            with named as (
+                select unnest($symbols::varchar[]) as symbol
+            ),
+            limits as (
+                select symbol, arg_max(payload, (received_at_utc, load_id, row_number)) as payload
+                from raw.execution_limits semi join named using (symbol) group by symbol
+            ),
+            described as (
+                select symbol, bool_or(try_cast(payload ->> 'pricescale' as double) > 0
+                    or try_cast(payload ->> 'tick_size' as double) > 0) as has_tick
+                from raw.symbol_metadata semi join named using (symbol) group by symbol
+            )
+            select named.symbol, coalesce(
+                list_has_all(json_extract_string(limits.payload, '$.filters[*].filterType'),
+                    ['PRICE_FILTER', 'LOT_SIZE']), false)
+                or (list_contains($listed::varchar[], split_part(named.symbol, ':', 1)) and coalesce(has_tick, false))
+            from named left join limits using (symbol) left join described using (symbol)
+            where coalesce(limits.payload ->> 'status', limits.payload ->> 'contractStatus', 'TRADING') = 'TRADING'
+            order by named.symbol
+            """,
+            {"symbols": list(symbols), "listed": listed},
+        ).fetchall()
+        return [symbol for symbol, _ in found], [symbol for symbol, is_covered in found if not is_covered]
 
     def _fields(
         self,
@@ -262,8 +309,10 @@ class Cycle:
         synchroniser = self.synchroniser()
         every = [*symbols, *earlier]
         registry.register(self.session.connection, every, self.as_of)
+        self._heed_aliases(result)
         done = synchroniser.run("normal", synchroniser.plan(every, is_forced=self.is_forced))
         self._tell_pass(done)
+        self._heed_aliases(result)
         result.health = synchroniser.settle(every)
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
@@ -309,6 +358,7 @@ class Cycle:
         registry.register(self.session.connection, every, self.as_of)
         healed = synchroniser.repair(every, only_slow=only_slow, is_explicit=bool(self.symbols) or self.is_forced)
         result.health = healed
+        self._heed_aliases(result)
         for one in synchroniser.passes:
             self._tell_pass(one)
             self._count(result, one.landed, lambda load: str(load.context.get("symbol")), is_told=False)
@@ -396,6 +446,7 @@ class Cycle:
         def work(result: Result) -> None:
             result.health = self.synchroniser().health(symbols)
             self._judge_health(result, is_gate=True)
+            self._list_for_review(result)
 
         return self._recorded("audit", work, {"symbols": len(symbols)})
 
@@ -414,6 +465,12 @@ class Cycle:
         return results
 
     # What they share.
+
+    def _heed_aliases(self, result: Result) -> None:
+        """Judge renamed symbols by what is stored now: before bars are compared with others', and after they came."""
+        for row in heed_aliases(self.session, self.aliases, as_of=self.as_of)[0]:
+            said = f"{row['symbol']} to {row['new_symbol']}: {row['verdict']}, {row['code']} ({row['detail']})"
+            result.notes.append(said)
 
     def _recorded(self, command: str, work: Callable[[Result], None], scope: Mapping[str, Any]) -> Result:
         """Run a command and write its row to `ops.commands`, and the journal."""
@@ -486,7 +543,7 @@ class Cycle:
         earlier = [
             f"{row['symbol']} {row['verdict']}"
             for row in everybody
-            if row["symbol"] not in scope and row["status"] != "DELISTED"
+            if row["symbol"] not in scope and row["registry_status"] != "DELISTED"
         ]
         if earlier:
             shown = ", ".join(earlier[:5]) + (" ..." if len(earlier) > 5 else "")
@@ -513,6 +570,17 @@ class Cycle:
             if self.profile and any(row["verdict"] == "TOXIC" for row in bad):
                 named += " FORCE=1"
             result.remedy = f"make data-repair {named}"
+
+    @staticmethod
+    def _list_for_review(result: Result) -> None:
+        """Name the symbols that no source knew on two days: somebody has to look, and nobody is asked until then."""
+        named = [row["symbol"] for row in result.health if (row["registry_reason"] or "").startswith(registry.REVIEW)]
+        if named:
+            result.counts["for_review"] = len(named)
+            result.notes.append(
+                f"for review, known to no source on two days: {', '.join(named)}; correct or remove them where they "
+                "are named, add an alias where one was renamed, or ask once more with repair --symbol"
+            )
 
     def _tell_pass(self, done: Pass) -> None:
         saved = sum(done.plan.skipped.values())

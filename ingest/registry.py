@@ -1,8 +1,9 @@
 """What is known of each symbol: the status machine, and who has to be fetched.
 
 REGISTERED: seen, no load yet. STABLE. STALE: behind the calendar. DEGRADED: gaps, a part of an answer, a suspect move.
-MISSING: no accepted bar. TOXIC: contaminated; leaves it by a forced load of the whole history that is clean. DELISTED:
-the exchange says so, or the source does not know it and its last bar is older than 10 sessions.
+MISSING: no accepted bar; whom no source knows is asked for once more on another day, and then listed for review. TOXIC:
+contaminated; leaves it by a forced load of the whole history that is clean, or by a recorded release. DELISTED: the
+exchange says so, the source does not know it and its last bar is older than 10 sessions, or it was renamed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ingest.calendars import fill_prefixes, fill_sessions, session_date_sql
-from ingest.judging import CONTAMINATION, fill_facts
+from ingest.judging import CONTAMINATION, RENAMED, fill_facts
 from ingest.landing import Load, utc_moment
 from ingest.thresholds import DELISTED_SESSIONS, HEALTH_SESSIONS, LOCK_MINUTES
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     import duckdb
 
     from ingest.loads import Outcome
+
+
+# How the reason of a symbol begins that nobody asks for any more until a person has looked.
+REVIEW = "REVIEW: "
 
 
 def _naive(moment: datetime) -> datetime:
@@ -64,7 +69,9 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 codes.is_suspect,
                 known.status as old_status, known.reason as old_reason, known.consecutive_failures as old_failures,
                 known.last_success_load_id as old_success, known.last_success_utc as old_success_utc,
-                known.genesis_utc, known.gap_count, known.health_hash,
+                known.genesis_utc, known.gap_count, known.health_hash, renamed.old_symbol is not null as is_renamed,
+                'renamed to ' || renamed.new_symbol || ' on ' || renamed.renamed_on || ': ' || renamed.code as rename,
+                case when accepted = 0 then known.unknown_since end as unknown_since,
                 (batch.adjustment = 'total_return' and not batch.is_file) or batch.interval != '1d' as is_beside,
                 case when is_beside then known.last_final_session else greatest(known.last_final_session, {session}) end
                     as last_final,
@@ -81,10 +88,12 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             left join codes on codes.load_id = seen.load_id and codes.symbol = seen.symbol
             left join temp.facts as facts on facts.symbol = seen.symbol
             left join ops.symbol_registry as known on known.symbol = seen.symbol
+            left join ({RENAMED}) as renamed on renamed.old_symbol = seen.symbol
         ),
         judged as (
             select *, errors = 0 and (is_file or load_status in ('OK', 'UP_TO_DATE')) as is_success, case
                 when is_toxic then 'TOXIC'
+                when is_renamed then 'DELISTED'
                 when old_status = 'DELISTED' and (is_beside or accepted = 0 or load_status != 'OK') then 'DELISTED'
                 when old_status = 'TOXIC' and (is_beside or not (is_whole and errors = 0 and accepted > 0
                     and load_status in ('OK', 'UP_TO_DATE'))) then 'TOXIC'
@@ -99,7 +108,8 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             from joined
         )
         select symbol, new_status as status, case
-                when is_toxic or is_suspect then found
+                when is_toxic or (is_suspect and not is_renamed) then found
+                when is_renamed then rename
                 when new_status in ('TOXIC', 'DELISTED') or (is_beside and is_success) then old_reason
                 when errors > 0 then errors || ' rows in quarantine: ' || row_codes
                 when new_status = 'STABLE' then null
@@ -110,13 +120,13 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
             last_final_opened as last_final_utc,
             case when is_success and not is_beside then load_id else old_success end as last_success_load_id,
             case when is_success and not is_beside then detected_at else old_success_utc end as last_success_utc,
-            genesis_utc, gap_count, health_hash
+            genesis_utc, gap_count, health_hash, unknown_since
         from judged order by symbol
         on conflict (symbol) do update set status = excluded.status, reason = excluded.reason,
             last_final_session = excluded.last_final_session, last_attempt_utc = excluded.last_attempt_utc,
             consecutive_failures = excluded.consecutive_failures, last_final_utc = excluded.last_final_utc,
             last_success_load_id = excluded.last_success_load_id, last_success_utc = excluded.last_success_utc,
-            lock_owner = null, lock_until_utc = null
+            unknown_since = excluded.unknown_since, lock_owner = null, lock_until_utc = null
         """,
         {"zone": zone, "loads": list(statuses), "statuses": list(statuses.values())},
     )
@@ -164,13 +174,21 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
                 when is_unknown and sessions_behind > {DELISTED_SESSIONS} then 'DELISTED'
                 when sessions_behind > 0 then 'STALE'
                 else known.status end as status,
-            given.reason, known.last_final_session, given.at as last_attempt_utc,
-            coalesce(known.consecutive_failures, 0) + 1 as consecutive_failures
+            -- unknown on two days, without a bar from anybody: a person has to look
+            case
+                when known.status in ('TOXIC', 'DELISTED') then known.reason
+                when is_unknown and known.last_final_session is null and known.unknown_since < given.at::date
+                    then '{REVIEW}no source knows it, asked on ' || known.unknown_since || ' and on ' || given.at::date
+                else given.reason end as reason,
+            known.last_final_session, given.at as last_attempt_utc,
+            coalesce(known.consecutive_failures, 0) + 1 as consecutive_failures,
+            case when is_unknown then coalesce(known.unknown_since, given.at::date) else known.unknown_since end
+                as unknown_since
         from given left join ops.symbol_registry as known using (symbol) left join behind using (symbol)
         order by given.symbol
-        on conflict (symbol) do update set status = excluded.status, reason = case
-                when ops.symbol_registry.status = 'TOXIC' then ops.symbol_registry.reason else excluded.reason end,
-            last_attempt_utc = excluded.last_attempt_utc, consecutive_failures = excluded.consecutive_failures
+        on conflict (symbol) do update set status = excluded.status, reason = excluded.reason,
+            last_attempt_utc = excluded.last_attempt_utc, consecutive_failures = excluded.consecutive_failures,
+            unknown_since = excluded.unknown_since
         """,
         {
             "symbols": [load.context.get("symbol") or load.request.get("symbol") for load in empty],
@@ -206,6 +224,42 @@ def note_repeat(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
     )
 
 
+def note_renamed(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], at: datetime) -> None:
+    """Note what was said of renamed symbols: who goes on under another is DELISTED, STALE whose alias was withdrawn.
+
+    A symbol that nobody has seen yet gets no row.
+    """
+    connection.execute(
+        f"""
+        update ops.symbol_registry as known set last_attempt_utc = $at,
+            status = case when renamed.old_symbol is not null then 'DELISTED' else 'STALE' end,
+            reason = case when renamed.old_symbol is not null
+                then 'renamed to ' || renamed.new_symbol || ' on ' || renamed.renamed_on || ': ' || renamed.code
+                else 'its alias does not hold any more' end
+        from (select unnest($symbols::varchar[]) as symbol) as given
+        left join ({RENAMED}) as renamed on renamed.old_symbol = given.symbol
+        where known.symbol = given.symbol and known.status != 'TOXIC'
+            and (renamed.old_symbol is not null
+                or (known.status = 'DELISTED' and starts_with(known.reason, 'renamed to ')))
+        """,
+        {"symbols": list(symbols), "at": _naive(at)},
+    )
+
+
+def note_released(connection: duckdb.DuckDBPyConnection, released: Mapping[str, str], at: datetime) -> None:
+    """Note who (`released` by symbol) let TOXIC symbols go: they are judged and fetched like any other again."""
+    connection.execute(
+        """
+        update ops.symbol_registry as known set last_attempt_utc = $at,
+            status = case when last_final_session is null then 'MISSING' else 'DEGRADED' end,
+            reason = 'released by ' || given.by_whom || ', see raw.resolutions'
+        from (select unnest($symbols::varchar[]) as symbol, unnest($people::varchar[]) as by_whom) as given
+        where known.symbol = given.symbol and known.status = 'TOXIC'
+        """,
+        {"symbols": list(released), "people": list(released.values()), "at": _naive(at)},
+    )
+
+
 def rows_of(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> list[dict[str, Any]]:
     """Return the registry rows of `symbols`, by symbol, as JSON values by column."""
     cursor = connection.execute(
@@ -213,7 +267,8 @@ def rows_of(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> li
         select * replace (last_final_session::varchar as last_final_session,
             last_attempt_utc::varchar as last_attempt_utc, last_final_utc::varchar as last_final_utc,
             last_success_utc::varchar as last_success_utc,
-            genesis_utc::varchar as genesis_utc, lock_until_utc::varchar as lock_until_utc)
+            genesis_utc::varchar as genesis_utc, unknown_since::varchar as unknown_since,
+            lock_until_utc::varchar as lock_until_utc)
         from ops.symbol_registry semi join (select unnest(?::varchar[]) as symbol) using (symbol) order by symbol
         """,
         [list(symbols)],
@@ -257,7 +312,7 @@ def describe_health(
 
     Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), reasons, last_session, expected_session,
     expected_count, missing_count, adjusted_missing_count, gaps (missing sessions that nothing excuses, newest first),
-    registry status and reason. The window is the last 500 sessions up to the last complete one. Prices are judged; the
+    registry status and reason, unknown_since (the day since which a source does not know it). The window is the last 500 sessions up to the last complete one. Prices are judged; the
     total-return series alone is, where a symbol has no other and is not one of `adjusted`, which need both: each of
     their priced sessions has to have a total return too, but for one in fifty before the last.
     """
@@ -356,7 +411,7 @@ def describe_health(
             where reach.last_session >= complete.expected_session
         ),
         judged as (
-            select facts.symbol, known.status as registry_status, known.reason as registry_reason,
+            select facts.symbol, known.status as registry_status, known.reason as registry_reason, known.unknown_since,
                 reach.last_session, coalesce(behind.expected_session, complete.expected_session) as expected_session,
                 coalesce(behind.sessions_behind, 0) as sessions_behind, coalesce(expected_count, 0) as expected_count,
                 coalesce(missing_count, 0) as missing_count, coalesce(longest_stall, 0) as longest_stall,
@@ -397,13 +452,14 @@ def describe_health(
                 -- what the registry took over from here is said once
                 case when verdict = 'DEGRADED' and registry_status = 'DEGRADED' then nullif(array_to_string(
                     list_filter(string_split(registry_reason, ','), part -> not regexp_matches(part, '^[A-Z_]+:\\d+$')),
-                    ','), '') end
+                    ','), '')
+                    when registry_status = 'DELISTED' then registry_reason end
             ], reason -> reason is not null), ',') as reasons,
             last_session, expected_session, expected_count, missing_count, adjusted_missing_count, sessions_behind,
             longest_stall,
             coalesce(case when calendar_id != '24/7' and missing_count > 0.02 * expected_count then missing_sessions
                 else gaps end, []) as gaps,
-            registry_status, registry_reason
+            registry_status, registry_reason, unknown_since
         from judged order by symbol
         """,
         {"as_of": _naive(as_of), "adjusted": list(adjusted)},

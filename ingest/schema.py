@@ -48,7 +48,8 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "kind",
                 "VARCHAR NOT NULL",
-                "bars, symbol_metadata, scan, execution_limits, vendor_features, corporate_actions, resolutions",
+                "bars, symbol_metadata, scan, execution_limits, vendor_features, corporate_actions, resolutions, "
+                "symbol_aliases",
             ),
             Column("source", "VARCHAR NOT NULL", "who the payload came from"),
             Column(
@@ -145,9 +146,14 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "raw.resolutions",
-        "One row per recorded resolution of a suspect move: what happened that session, by symbol and code. "
-        "Append-only.",
+        "One row per recorded word on a finding, by symbol, session and code: what happened, who says so. Append-only.",
         _as_received("resolution"),
+    ),
+    Table(
+        "raw.symbol_aliases",
+        "One row per renamed symbol and judgement of it: under which symbol it goes on since when, and whether the two "
+        "histories were proven to be one. The newest of a symbol counts. Append-only.",
+        _as_received("alias"),
     ),
     Table(
         "raw.quarantine",
@@ -221,6 +227,7 @@ TABLES: tuple[Table, ...] = (
             Column("health_hash", "VARCHAR", "16 hex digits over status, reason, last session and gaps"),
             Column("lock_owner", "VARCHAR", "command that is fetching the symbol; NULL when none is"),
             Column("lock_until_utc", "TIMESTAMP", "when the lock ends by itself, UTC"),
+            Column("unknown_since", "DATE", "UTC day on which a source first did not know it; NULL since one does"),
         ),
         ("symbol",),
     ),

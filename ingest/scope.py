@@ -67,8 +67,9 @@ def passing_symbols(
     """Return the symbols that pass the gates of a scanner in its newest complete scan, sorted; with forced ones.
 
     Of a scanner without any complete scan the newest counts. With `since` (UTC, no zone) every scan from that moment on
-    counts, complete or not. A missing field fails its gate. Exclusions by what rows say of base and quote are applied; those that need the
-    identity of a symbol are left to the models, so that this is never less than what can become a candidate.
+    counts, complete or not. A missing field fails its gate. Exclusions by what rows say of base and quote are applied;
+    those that need the identity of a symbol are left to the models, so that this is never less than what can become a
+    candidate.
     """
     if not scanners:
         return []
@@ -129,7 +130,8 @@ def passing_symbols(
             from raw.scan_rows as rows join wanted using (config_hash, load_id)
         ),
         gated as (
-            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
+            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass,
+                bool_or(is_ok) as one_passes
             from (
                 select rows.config_hash, rows.load_id, rows.symbol, coalesce(case operation
                         when '>' then value > threshold when '>=' then value >= threshold

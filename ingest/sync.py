@@ -139,7 +139,8 @@ class Synchroniser:
         """Return what the normal pass asks for: who is new, missing, stale, degraded or behind the calendar.
 
         A symbol that is up to date is not asked for, nor one with a repair tried in vain within 12 hours, one that
-        another command holds locked, a TOXIC or a DELISTED one; `is_forced` asks for all but the delisted.
+        another command holds locked, one that no source knew today or on two days, a TOXIC or a DELISTED one;
+        `is_forced` asks for all but the delisted.
         """
         wanted = sorted(set(symbols))
         if not wanted:
@@ -168,6 +169,8 @@ class Synchroniser:
                     reason = "TOXIC"
                 elif state.get("lock_owner") and state["lock_until_utc"] > now:
                     reason = "LOCKED"
+                elif _is_unknown(state.get("unknown_since"), last):
+                    reason = _unknown_reason(state.get("reason"), state["last_attempt_utc"].date() >= now.date())
                 elif status == "STABLE" and not is_behind:
                     reason = "UP_TO_DATE"
                 elif is_tried:
@@ -335,7 +338,10 @@ class Synchroniser:
         )
 
     def failing(self, symbols: Sequence[str], *, is_toxic_too: bool = False) -> list[dict[str, Any]]:
-        """Return the health of those symbols that a repair could help, by symbol; delisted ones are left in peace."""
+        """Return the health of those symbols that a repair could help, by symbol; delisted ones are left in peace.
+
+        `is_toxic_too` takes what a person has to name: TOXIC symbols and those listed for review.
+        """
         verdicts = (*FAILING, "TOXIC") if is_toxic_too else FAILING
         return [
             row
@@ -343,6 +349,7 @@ class Synchroniser:
             if row["verdict"] in verdicts
             and row["registry_status"] != "DELISTED"
             and (is_toxic_too or row["registry_status"] != "TOXIC")
+            and (is_toxic_too or not (row["registry_reason"] or "").startswith(registry.REVIEW))
         ]
 
     def repair(
@@ -370,7 +377,7 @@ class Synchroniser:
                 failing = self._within_time(self.failing(suspects, is_toxic_too=is_explicit), started)
                 if not failing:
                     break
-                plan = self._repair_plan(name, failing)
+                plan = self._repair_plan(name, failing, is_explicit=is_explicit)
                 plan.symbol_count = len(set(symbols))
                 plan.skipped["HEALTHY"] += len(set(symbols)) - len({row["symbol"] for row in failing})
                 if plan.items:
@@ -393,7 +400,7 @@ class Synchroniser:
                 kept.append(row)
         return kept
 
-    def _repair_plan(self, name: str, failing: Sequence[Mapping[str, Any]]) -> Plan:
+    def _repair_plan(self, name: str, failing: Sequence[Mapping[str, Any]], *, is_explicit: bool) -> Plan:
         plan = Plan()
         symbols = [row["symbol"] for row in failing]
         expected = self.expected(symbols)
@@ -412,6 +419,10 @@ class Synchroniser:
                 continue
             if name == "gaps":
                 plan.items += self._gap_items(row, sources)
+                continue
+            if name != "alternate" and not is_explicit and _is_unknown(row["unknown_since"], row["last_session"]):
+                # Whoever does not know it will not know it a minute later; another source may.
+                plan.skipped["UNKNOWN"] += 1
                 continue
             if name == "alternate":
                 others = sources[1:]
@@ -563,6 +574,17 @@ class Synchroniser:
 def _standing(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what a cycle of repairs has to change of a symbol's health, or there is no use in another."""
     return row["symbol"], row["verdict"], row["missing_count"], row["adjusted_missing_count"]
+
+
+def _is_unknown(unknown_since: date | None, last: date | None) -> bool:
+    return unknown_since is not None and last is None
+
+
+def _unknown_reason(reason: str | None, is_asked_today: bool) -> str | None:
+    """Return why a symbol that a source did not know is not asked for; None where it is its turn once more."""
+    if (reason or "").startswith(registry.REVIEW):
+        return "REVIEW"
+    return "UNKNOWN" if is_asked_today else None
 
 
 def _text(moment: datetime) -> str:

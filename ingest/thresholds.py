@@ -26,6 +26,9 @@ OVERLAP_TOLERANCE = 1e-6
 # relative spread within which the ratios of all overlapping bars are one constant: prices are rounded
 RATIO_SPREAD = 2e-3
 
+# days for which a person's release of a series holds
+RELEASE_DAYS = 7
+
 # a donor's close lies within this share, at the same time, in a load received within these minutes
 DONOR_SHARE = 0.005
 DONOR_MINUTES = 15

@@ -24,7 +24,8 @@
                 "MissingLanding: the workbench has no landed bars; run 'python -m ingest sample' or 'python -m ingest import'"
             ) }}
         {% endif %}
-        {% set needed = [('resolutions', 'payload'), ('scanner_configs', 'resolved'), ('scan_rows', 'config_hash')] %}
+        {% set needed = [('resolutions', 'payload'), ('scanner_configs', 'resolved'), ('scan_rows', 'config_hash'),
+            ('symbol_aliases', 'payload')] %}
         {% for table, column in needed %}
             {% if not run_query(
                 "select 1 from information_schema.columns where table_schema = 'raw' and table_name = '" ~ table

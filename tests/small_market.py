@@ -36,7 +36,7 @@ insert into features.session_bars by name
 select symbol, session_date, session_number, calendar_id, close_utc as known_at_utc,
     0.99 * price as open, 1.02 * price as high, 0.96 * price as low, price as close,
     1000.0 + session_number + ascii(symbol[-1]) as volume, 'none' as close_adjustment, 'test' as source,
-    'load' as load_id, false as is_late_revision
+    'load' as load_id, symbol as landed_symbol, false as is_late_revision
 from (
     select *, 100 + ascii(symbol[-1]) + 10 * sin(0.7 * session_number + ascii(symbol[-1])) as price
     from features.symbols join features.market_calendar using (calendar_id)
@@ -49,7 +49,7 @@ from (select *, lag(close) over (partition by symbol order by session_date) as p
 where previous is not null;
 
 insert into features.bar_verdicts by name
-select symbol, session_date, cast(session_date as timestamp) as opened_at_utc, 'ACCEPTED' as verdict,
+select symbol, landed_symbol, session_date, cast(session_date as timestamp) as opened_at_utc, 'ACCEPTED' as verdict,
     known_at_utc as close_utc, known_at_utc + interval 1 hour as received_at_utc
 from features.session_bars;
 

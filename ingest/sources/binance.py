@@ -28,7 +28,7 @@ from ingest.sources.common import (
     row_text,
     value_text,
 )
-from ingest.transport import Pacing, Progress, Reply, Transport, gathered
+from ingest.transport import Progress, Reply, Transport, gathered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,19 +45,13 @@ UNKNOWN_SYMBOL = -1121
 
 @dataclass(frozen=True)
 class Interface:
-    """Where one market of Binance is and what one request of it may bring."""
+    """The client of one market of Binance, and how many klines one request of it may bring."""
 
-    address: str
-    prefix: str
-    largest_page: int
-    pacing: Pacing
+    transport: Transport
+    page_rows: int
 
 
-INTERFACES: dict[Market, Interface] = {
-    "spot": Interface("https://api.binance.com", "/api/v3", 1000, Pacing(weight_per_minute=6000)),
-    "usdm": Interface("https://fapi.binance.com", "/fapi/v1", 1500, Pacing(weight_per_minute=2400)),
-    "coinm": Interface("https://dapi.binance.com", "/dapi/v1", 1500, Pacing(weight_per_minute=2400)),
-}
+PREFIXES: Mapping[Market, str] = {"spot": "/api/v3", "usdm": "/fapi/v1", "coinm": "/dapi/v1"}
 
 
 def binance_ticker(symbol: str) -> tuple[Market, str] | None:
@@ -85,7 +79,7 @@ def tradingview_symbol(market: Market, entry: Mapping[str, Any]) -> str:
 
 def fetch_klines(
     requests: Sequence[BarRequest],
-    transports: Mapping[Market, Transport],
+    interfaces: Mapping[Market, Interface],
     *,
     workers: int = 5,
     progress: Progress | None = None,
@@ -100,19 +94,19 @@ def fetch_klines(
                 f"Binance has no {one.interval} bars of {one.symbol} adjusted by {one.adjustment}",
                 remedy=f"ask for BINANCE:..., one of {', '.join(INTERVALS)}, as traded",
             )
-    work = gathered(requests, lambda one: _klines(one, transports), workers=workers)
+    work = gathered(requests, lambda one: _klines(one, interfaces), workers=workers)
     for done, found in enumerate(work, start=1):
         if progress is not None:
             progress(done, len(requests), found.request["symbol"])
         yield found
 
 
-def _klines(asked: BarRequest, transports: Mapping[Market, Transport]) -> Answer:
+def _klines(asked: BarRequest, interfaces: Mapping[Market, Interface]) -> Answer:
     found = binance_ticker(asked.symbol)
     assert found is not None
     market, ticker = found
-    transport, interface = transports[market], INTERFACES[market]
-    path, started_at = f"{interface.prefix}/klines", transport.clock()
+    transport, page_rows = interfaces[market].transport, interfaces[market].page_rows
+    path, started_at = f"{PREFIXES[market]}/klines", transport.clock()
     length = interval_seconds(asked.interval) * 1000
     first, last = _milliseconds(asked.since), _milliseconds(asked.until)
     request = {
@@ -132,7 +126,7 @@ def _klines(asked: BarRequest, transports: Mapping[Market, Transport]) -> Answer
             "interval": INTERVALS[asked.interval],
             "startTime": str(first),
             "endTime": str(last),
-            "limit": str(interface.largest_page),
+            "limit": str(page_rows),
         }
         reply = transport.get(path, params)
         replies.append(reply)
@@ -209,7 +203,7 @@ def fetch_limits(transports: Mapping[Market, Transport], *, progress: Progress |
 
 
 def _limits(market: Market, transport: Transport) -> Answer:
-    path, started_at = f"{INTERFACES[market].prefix}/exchangeInfo", transport.clock()
+    path, started_at = f"{PREFIXES[market]}/exchangeInfo", transport.clock()
     request = {"market": market}
     reply = transport.get(path)
     code, error = reply.code, reply.error

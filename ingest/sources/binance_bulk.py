@@ -25,15 +25,12 @@ from quantmill.errors import DataContractError, UsageError
 from ingest.answers import Answer
 from ingest.sources.binance import INTERVALS, Market, binance_ticker, kline_table
 from ingest.sources.common import BarRequest, answer, failed
-from ingest.transport import Pacing, Progress, Reply, Transport, gathered
+from ingest.transport import Progress, Reply, Transport, gathered
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SOURCE = "binance_bulk"
-ADDRESS = "https://data.binance.vision"
-# Files behind a cache: the limit of 2 requests per second is that of the services that compute.
-PACING = Pacing(requests_per_second=10.0)
 FOLDERS: dict[Market, str] = {"spot": "spot", "usdm": "futures/um", "coinm": "futures/cm"}
 FETCHES = 3
 LARGEST_CSV = 512 << 20

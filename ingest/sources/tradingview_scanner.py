@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     from quantmill.manifest.scanners import Scanner
 
 SOURCE = "tradingview"
-ADDRESS = "https://scanner.tradingview.com"
 HEADERS = {"Origin": "https://www.tradingview.com", "Referer": "https://www.tradingview.com/"}
-PAGE_ROWS = 100
-LOOKUP_SYMBOLS = 500
 SYMBOL_WORKERS = 3
 
 LookupKind = Literal["symbol_metadata", "vendor_features"]
@@ -65,11 +62,14 @@ def scan(
     scanner: Scanner,
     transport: Transport,
     *,
+    page_rows: int,
+    symbols_per_request: int,
     pool: Sequence[str] | None = None,
-    page_rows: int = PAGE_ROWS,
     progress: Progress | None = None,
 ) -> Answer:
     """Ask for the rows of a scanner's layer 1: at most `prefilter_limit` of them, in pages, and those of its symbols.
+
+    A page has at most `page_rows` rows, a request at most `symbols_per_request` symbols.
 
     A scanner with a static list, or with `pool` (the members of its index as of the scan), is asked for exactly these
     symbols. `ensure_symbols` that the pages did not bring are asked for once more, without filters.
@@ -97,7 +97,7 @@ def scan(
     pages: list[tuple[Mapping[str, Any], bytes]] = []
     seen: set[str] = set()
     counters = {"repeated_rows": 0, "total_count": 0, "rows_due": 0, "ensured_rows": 0}
-    chunks = [static[first : first + LOOKUP_SYMBOLS] for first in range(0, len(static), LOOKUP_SYMBOLS)] or [()]
+    chunks = _chunks(static, symbols_per_request) or [()]
     rows_due = total = 0
     fault: tuple[str | None, str | None] | None = None
 
@@ -235,24 +235,29 @@ def lookup(
     fields: Sequence[str],
     transport: Transport,
     *,
+    symbols_per_request: int,
     kind: LookupKind = "symbol_metadata",
     market: str = "global",
     workers: int = 5,
     progress: Progress | None = None,
 ) -> Iterator[Answer]:
-    """Ask for fields of exact symbols, at most 500 of them in one request; yield one answer per request.
+    """Ask for fields of exact symbols, `symbols_per_request` of them in one request at most; yield an answer for each.
 
     An answer is complete when every symbol has a row, partial with the code MISSING_SYMBOLS when some have none, empty
     when none has one.
     """
     asked = sorted({require_symbol(symbol) for symbol in symbols})
-    chunks = [asked[first : first + LOOKUP_SYMBOLS] for first in range(0, len(asked), LOOKUP_SYMBOLS)]
+    chunks = _chunks(asked, symbols_per_request)
     done = 0
     for one in gathered(chunks, lambda chunk: _lookup_chunk(chunk, fields, transport, kind, market), workers=workers):
         done += len(one.request["tickers"])
         if progress is not None:
             progress(done, len(asked), f"{kind} of {len(one.request['tickers'])} symbols")
         yield one
+
+
+def _chunks(symbols: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [symbols[first : first + size] for first in range(0, len(symbols), size)]
 
 
 def _lookup_chunk(

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 SOURCE = "tradingview"
-ADDRESS = "wss://data.tradingview.com"
 PATH = "/socket.io/websocket?from=chart%2F&type=chart"
 ORIGIN = "https://www.tradingview.com"
 ANONYMOUS = "unauthorized_user_token"
@@ -73,7 +72,6 @@ INTERVALS = {"1m": "1", "3m": "3", "5m": "5", "15m": "15", "30m": "30", "45m": "
 }
 # The service has a name for its own total return that is public knowledge and unconfirmed.
 ADJUSTMENTS = {"splits": "splits", "total_return": "dividends"}
-DAILY_DEPTH, INTRADAY_DEPTH = 3_050, 8_500
 
 _MARKER = re.compile(r"~m~(\d{1,9})~m~")
 _HEARTBEAT = re.compile(r"~h~\d+")
@@ -82,10 +80,16 @@ _CONNECTION_ERRORS = ("critical_error", "protocol_error")
 
 @dataclass(frozen=True)
 class SocketRules:
-    """How many sockets, how long a request may take, and how often it is tried again; times in seconds."""
+    """How many sockets, how long a request may take, and how often it is tried again; times in seconds.
 
+    A socket is opened anew after `symbols_per_socket`; the service gives an anonymous user `depth_daily` bars of a day
+    or longer at most, and `depth_intraday` shorter ones.
+    """
+
+    symbols_per_socket: int
+    depth_daily: int
+    depth_intraday: int
     sockets: int = 5
-    symbols_per_socket: int = 25
     connect_seconds: float = 10.0
     read_seconds: float = 15.0
     total_seconds: float = 300.0
@@ -101,9 +105,13 @@ class SocketRules:
     breaker_failures: int = 5
     has_deeper_requests: bool = True
 
+    def slow_lane(self, waits: tuple[float, ...]) -> SocketRules:
+        """Return the rules of a repair's slow lane: one symbol after the other, each with a socket of its own."""
+        return replace(self, sockets=1, symbols_per_socket=1, handshake_waits=waits)
 
-# The slow lane of a repair: one symbol after the other, each with a socket of its own.
-SLOW_LANE = SocketRules(sockets=1, symbols_per_socket=1, handshake_waits=(30.0, 60.0))
+    def depth(self, interval: str) -> int:
+        """Return how many bars of an interval the service gives at most."""
+        return self.depth_daily if interval[-1] in "dWM" else self.depth_intraday
 
 
 @dataclass(frozen=True)
@@ -115,11 +123,6 @@ class Series:
     turnaround: str
     symbol_id: str
     symbol: str
-
-
-def depth(interval: str) -> int:
-    """Return how many bars the service gives an anonymous user at most."""
-    return DAILY_DEPTH if interval[-1] in "dWM" else INTRADAY_DEPTH
 
 
 def frame(payload: str) -> str:
@@ -272,10 +275,10 @@ class SocketBars:
 
     def __init__(
         self,
-        address: str = ADDRESS,
+        address: str,
         *,
         clock: Clock,
-        rules: SocketRules | None = None,
+        rules: SocketRules,
         breaker: Breaker | None = None,
         market_clock: datetime | None = None,
         token: str | None = None,
@@ -285,7 +288,7 @@ class SocketBars:
     ) -> None:
         self.address = check_address(address, schemes=("ws", "wss"))
         self.origin = clean_address(self.address)
-        self.rules = rules or SocketRules()
+        self.rules = rules
         self.breaker = breaker or Breaker(self.rules.breaker_failures)
         self.clock = clock
         self._token = token or ANONYMOUS
@@ -550,7 +553,7 @@ class _Worker:
         """Ask for the bars and listen until the request has ended, in whichever way."""
         assert self.socket is not None
         series, rules, timer = talk.series, self.rules, self.source._timer
-        wanted = min(request.count, depth(request.interval))
+        wanted = min(request.count, rules.depth(request.interval))
         symbol = json.dumps(
             {"adjustment": ADJUSTMENTS[request.adjustment], "symbol": request.symbol}, separators=(",", ":")
         )

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from quantmill.errors import DataContractError, UsageError
 
-from ingest.answers import Answer
+from ingest.answers import Answer, AnswerState
 from ingest.sources.common import (
     BarRequest,
     answer,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SOURCE = "yahoo"
-ADDRESS = "https://query1.finance.yahoo.com"
 INTERVALS = {"1d": "1d", "1W": "1wk", "1M": "1mo"}
 LISTED = frozenset({"NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "BATS"})
 FOREX = frozenset({"FX_IDC", "OANDA", "FOREX", "THINKMARKETS"})
@@ -100,54 +99,31 @@ def _chart(asked: BarRequest, transport: Transport) -> list[Answer]:
             "includeAdjustedClose": "true",
         },
     )
-    stated = _stated_error(reply.value if reply.code is None else _value(reply.body))
-    if stated is not None and reply.status in (200, 400, 404, 422):
-        is_unknown = stated[0] == "Not Found" and "doesn't exist" not in stated[1]
-        is_empty = "doesn't exist" in stated[1]
+
+    def fail(state: AnswerState = "failed", code: str | None = None, error: str | None = None) -> list[Answer]:
         return [
             failed(
-                transport,
-                "bars",
-                request,
-                path=path,
-                started_at=started_at,
-                replies=[reply],
-                state="empty" if is_empty else "unknown_symbol" if is_unknown else "failed",
-                code="EMPTY" if is_empty else "UNKNOWN_SYMBOL" if is_unknown else "HTTP_ERROR",
-                error=f"{asked.symbol} ({ticker}): {stated[0]}: {stated[1]}",
+                transport, "bars", request, path=path, started_at=started_at, replies=[reply], state=state, code=code,
+                error=error,
             )
-        ]
+        ]  # fmt: skip
+
+    stated = _stated_error(reply.value if reply.code is None else _value(reply.body))
+    if stated is not None and reply.status in (200, 400, 404, 422):
+        said = f"{asked.symbol} ({ticker}): {stated[0]}: {stated[1]}"
+        if "doesn't exist" in stated[1]:
+            return fail("empty", "EMPTY", said)
+        is_unknown = stated[0] == "Not Found"
+        return fail(*(("unknown_symbol", "UNKNOWN_SYMBOL") if is_unknown else ("failed", "HTTP_ERROR")), said)
     if reply.code is not None:
-        return [failed(transport, "bars", request, path=path, started_at=started_at, replies=[reply])]
+        return fail()
     try:
         result = _result(reply.value)
     except DataContractError as error:
-        return [
-            failed(
-                transport,
-                "bars",
-                request,
-                path=path,
-                started_at=started_at,
-                replies=[reply],
-                code="SCHEMA_DRIFT",
-                error=error.message,
-            )
-        ]
+        return fail(code="SCHEMA_DRIFT", error=error.message)
     named = result["meta"].get("symbol")
     if named != ticker:
-        return [
-            failed(
-                transport,
-                "bars",
-                request,
-                path=path,
-                started_at=started_at,
-                replies=[reply],
-                code="FOREIGN_SYMBOL",
-                error=f"the chart is of {named!r:.40}; {ticker} was asked for",
-            )
-        ]
+        return fail(code="FOREIGN_SYMBOL", error=f"the chart is of {named!r:.40}; {ticker} was asked for")
     count = len(result.get("timestamp") or ())
     bars = answer(
         transport,

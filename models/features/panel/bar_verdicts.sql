@@ -1,9 +1,29 @@
 -- One row per landed daily bar value: the session it belongs to and whether it is accepted, and why not.
-with bars as (
+with landed as (
 
     select *
     from {{ ref('stg_bars') }}
     where interval = '1d'
+
+),
+
+-- the bars of an earlier name are those of the symbol too, where that is proven
+bars as (
+
+    select
+        *,
+        symbol as landed_symbol
+    from landed
+    union all by name
+    select
+        landed.* replace (origins.symbol as symbol),
+        landed.symbol as landed_symbol
+    from landed
+    inner join {{ ref('symbol_origins') }} as origins
+        on
+            landed.symbol = origins.origin_symbol
+            and landed.adjustment = origins.adjustment
+            and landed.opened_at_utc < origins.before_utc
 
 ),
 
@@ -66,6 +86,7 @@ final as (
         opened_at_utc,
         source,
         adjustment,
+        landed_symbol,
 
         -- the verdict, first match
         case

@@ -19,7 +19,8 @@ merged as (
         arg_min(
             struct_pack(
                 open := open, high := high, low := low, close := close, volume := volume,
-                quote_volume := quote_volume, source := source, load_id := load_id, adjustment := adjustment
+                quote_volume := quote_volume, source := source, load_id := load_id, adjustment := adjustment,
+                landed_symbol := landed_symbol
             ),
             case adjustment when 'splits' then 1 when 'none' then 2 else 3 end
         ) as bar,
@@ -52,6 +53,7 @@ final as (
         -- where it came from
         bar.source as source,
         bar.load_id as load_id,
+        bar.landed_symbol as landed_symbol,
         is_late_revision,
 
         -- place and time

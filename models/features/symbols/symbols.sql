@@ -96,13 +96,26 @@ changes as (
 
 ),
 
-first_bars as (
+own_bars as (
 
     select
         symbol,
         min(opened_at_utc) as opened_at_utc
     from {{ ref('stg_bars') }}
     group by symbol
+
+),
+
+-- a renamed symbol begins with the first bar under its earlier name
+first_bars as (
+
+    select
+        own_bars.symbol,
+        least(own_bars.opened_at_utc, min(earlier.opened_at_utc)) as opened_at_utc
+    from own_bars
+    left join {{ ref('symbol_origins') }} as origins on own_bars.symbol = origins.symbol
+    left join own_bars as earlier on origins.origin_symbol = earlier.symbol
+    group by own_bars.symbol, own_bars.opened_at_utc
 
 ),
 

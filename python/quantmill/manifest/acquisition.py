@@ -140,7 +140,7 @@ def load_acquisition(
     interfaces = load_interfaces(manifest)
     stated: dict[str, str] = {
         **{str(name): one for name, one in wanted.addresses.items()},
-        **_addresses_of(environment),
+        **addresses_of(environment),
     }
     for name, address in stated.items():
         _require_address(name, address)
@@ -251,7 +251,11 @@ def _day(text: str, place: str) -> date:
         raise BadValue(f"{place}: '{text}' is no day", remedy="write it like 2024-03-18") from None
 
 
-def _addresses_of(environment: Mapping[str, str]) -> dict[str, str]:
+def addresses_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the base addresses that `QUANTMILL_ADDRESS_<INTERFACE>` in `environment` states, by interface.
+
+    Raises `UnknownKey` for an interface that there is not, `BadValue` for an address that is none.
+    """
     found = {}
     for variable, address in sorted(environment.items()):
         if variable.startswith(ADDRESS_PREFIX):
@@ -259,6 +263,7 @@ def _addresses_of(environment: Mapping[str, str]) -> dict[str, str]:
             if name not in INTERFACES:
                 hint = nearest(name, INTERFACES)
                 raise UnknownKey(f"the environment sets {variable}, but there is no interface '{name}'", remedy=hint)
+            _require_address(name, address)
             found[name] = address
     return found
 

@@ -58,7 +58,7 @@ class Warehouse:
                 "where schema_name in ('raw', 'ops') order by 1"
             )
         ]
-        assert len(names) == 16
+        assert len(names) == 17
         return {name: self.rows(f"select * from {name} order by all") for name in names}
 
 
@@ -77,7 +77,7 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
                 select load_id from raw.bars union all select load_id from raw.symbol_metadata
                 union all select load_id from raw.resolutions union all select load_id from raw.scan_rows
                 union all select load_id from raw.execution_limits union all select load_id from raw.vendor_features
-                union all select load_id from raw.corporate_actions
+                union all select load_id from raw.corporate_actions union all select load_id from raw.symbol_aliases
             ) group by load_id
         ) as stored using (load_id)
         where rows_received != rows_new + rows_identical + rows_superseding + rows_quarantined

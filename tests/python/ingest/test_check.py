@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from loopback import Asked, Given, closed_port, given_json, socket_service, web_service
 from quantmill.errors import UsageError
+from quantmill.manifest.acquisition import load_interfaces
+from support import ROOT
 from websockets.sync.server import ServerConnection
 
 from ingest import cli
@@ -18,6 +20,7 @@ from ingest.sources.tradingview_socket import frame, message, parse_frames
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 DAY = 86_400
+SHIPPED = {str(name): one for name, one in load_interfaces(ROOT / "manifest").items()}
 
 
 def chart(asked: Asked) -> Given:
@@ -77,7 +80,7 @@ def test_a_closed_port_is_unreachable_for_every_interface_and_exits_with_5(sourc
         addresses.append(f"tradingview_socket=ws://127.0.0.1:{port}")
         slept: list[float] = []
         stated = dict(one.split("=") for one in addresses)
-        network = Network(Ways(clock=lambda: NOW, sleep=slept.append), addresses=stated)
+        network = Network(Ways(clock=lambda: NOW, sleep=slept.append), interfaces=SHIPPED, addresses=stated)
         findings = list(check(source, network, now=NOW))
         assert [one.status for one in findings] == ["unreachable"] * len(QUESTIONS[source])
         assert {one.interface for one in findings} == set(QUESTIONS[source])
@@ -93,7 +96,7 @@ def test_an_address_without_a_name_and_an_unknown_source_are_usage_errors(capsys
     code, _, error = run("stooq", capsys=capsys)
     assert code == 2 and "stooq" in error
     with pytest.raises(UsageError, match="no interface to check"):
-        next(check("stooq", Network(Ways(clock=lambda: NOW)), now=NOW))
+        next(check("stooq", Network(Ways(clock=lambda: NOW), interfaces=SHIPPED), now=NOW))
 
 
 def test_every_interface_of_tradingview_is_confirmed_by_a_service_like_it() -> None:
@@ -126,7 +129,9 @@ def test_every_interface_of_tradingview_is_confirmed_by_a_service_like_it() -> N
 
     with web_service(answer) as service, socket_service(converse) as sockets:
         addresses = {"tradingview_scanner": service.address, "tradingview_socket": sockets.address}
-        findings = list(check("tradingview", Network(Ways(clock=lambda: NOW), addresses=addresses), now=NOW))
+        findings = list(
+            check("tradingview", Network(Ways(clock=lambda: NOW), interfaces=SHIPPED, addresses=addresses), now=NOW)
+        )
     assert [(one.interface, one.status) for one in findings] == [
         (name, "confirmed") for name in QUESTIONS["tradingview"]
     ]

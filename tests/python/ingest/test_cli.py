@@ -171,7 +171,7 @@ def test_no_ingest_module_imports_the_core_beyond_its_borders(repository: Path) 
                 assert line.split()[1].startswith(allowed), f"{file}: {line}"
 
 
-RESOLVE = ["resolve", "NASDAQ:AAPL", "2024-03-01", "--code", "SUSPECT_DROP", "--reason"]
+RESOLVE = ["resolve", "NASDAQ:AAPL", "2024-03-01", "--code", "SUSPECT_DROP", "--by", "desk", "--reason"]
 
 
 def test_a_resolution_is_a_load_like_any_other_and_the_newest_word_is_kept_beside_the_old(
@@ -195,9 +195,16 @@ def test_a_resolution_is_a_load_like_any_other_and_the_newest_word_is_kept_besid
     ("arguments", "code", "found"),
     [
         ([*RESOLVE, " "], 2, "the reason is empty"),
-        ([*RESOLVE[:4], "TOXIC_RETURN", "--reason", "x"], 2, "one of EXTREME, SUSPECT_DROP was needed"),
-        ([RESOLVE[0], "NASDAQ:APPL", *RESOLVE[2:], "x"], 3, "no bar of NASDAQ:APPL was landed for 2024-03-01"),
-        ([*RESOLVE[:2], "2024-03-07", *RESOLVE[3:], "x"], 3, "no bar of NASDAQ:AAPL was landed for 2024-03-07"),
+        ([*RESOLVE[:4], "TOXIC_RETURN", "--reason", "x"], 2, "one of EXTREME, SUSPECT_DROP, DUPLICATE_ROW"),
+        ([RESOLVE[0], "NASDAQ:APPL", *RESOLVE[2:], "x"], 3, "SUSPECT_DROP says nothing of NASDAQ:APPL on 2024-03-01"),
+        ([*RESOLVE[:2], "2024-03-07", *RESOLVE[3:], "x"], 3, "SUSPECT_DROP says nothing of NASDAQ:AAPL on 2024-03-07"),
+        ([*RESOLVE[:4], "DUPLICATE_ROW", "--reason", "x"], 3, "DUPLICATE_ROW says nothing of NASDAQ:AAPL"),
+        ([*RESOLVE[:2], "--code", "TOXIC", "--reason", "x"], 3, "where status = 'TOXIC'"),
+        ([*RESOLVE[:2], "--code", "OVERLAP_MISMATCH", "--reason", "x"], 3, "severity = 'reject'"),
+        ([*RESOLVE[:4], "TOXIC", "--reason", "x"], 2, "leave the session out"),
+        ([*RESOLVE[:2], *RESOLVE[3:], "x"], 2, "name the sessions after the symbol"),
+        ([*RESOLVE, "x", "--by", "a; drop table"], 2, "say it with --by"),
+        ([RESOLVE[0], "aapl'", *RESOLVE[2:], "x"], 2, "needs EXCHANGE:TICKER"),
         ([*RESOLVE[:2], "yesterday", *RESOLVE[3:], "x"], 2, "yesterday"),
     ],
 )

@@ -325,3 +325,28 @@ def test_features_are_asked_for_again_where_they_failed_and_a_waiver_is_recorded
 def test_a_command_that_cannot_be_carried_out_says_why(run: Run, arguments: list[str], code: int, found: str) -> None:
     got, _, err = run(*arguments)
     assert (got, found in err) == (code, True), err
+
+
+def limits_asked(venue: Venue) -> int:
+    return len(venue.requests(source="binance", path="/api/v3/exchangeInfo"))
+
+
+def test_metadata_below_coverage_are_asked_for_once_more_and_then_a_strict_command_fails(
+    venue: Venue, run: Run, warehouse: Any
+) -> None:
+    scope = ("--symbol", ",".join(symbol for symbol in SYMBOLS if not symbol.endswith(".P")), "--strict")
+    venue.fault("blocked", sources=["binance"])
+    code, out, _ = run("metadata", *PROFILE, *scope, "--as-of", AFTER)
+    assert code == 4, out
+    assert "tick, lot and precision of" in out and "are defaults" in out
+    assert warehouse.rows("select count(*) from raw.loads where kind = 'execution_limits'") == [(4,)]
+    assert run("metadata", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER)[0] == 0, "lenient takes defaults"
+    venue.heal()
+    venue.requests_log.clear()
+    assert run("metadata", *PROFILE, *scope, "--as-of", NEXT)[0] == 0
+    assert limits_asked(venue) == 1
+    venue.requests_log.clear()
+    code, out, _ = run(
+        "metadata", *PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:NOSUCHUSDT", "--strict", "--as-of", NEXT
+    )
+    assert (code, "1 of 2 active symbols are defaults: BINANCE:NOSUCHUSDT" in out) == (4, True), out

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ingest.answers import Answer
-from ingest.loads import Outcome, land_answers, land_resolution
+from ingest.loads import Outcome, land_answers
+from ingest.releases import land_resolution
 from tests.python.ingest.venue_answers import DAY, RECEIVED, closes, klines, lookup, steady
 
 EXPECTED = "2024-03-27"
@@ -149,7 +150,12 @@ def test_a_recorded_resolution_releases_a_drop(warehouse: Any) -> None:
     land(warehouse, klines("BINANCE:LUNAUSDT", closes(fallen)))
     with warehouse.session() as session:
         land_resolution(
-            session, symbol="BINANCE:LUNAUSDT", session_date=date(2024, 3, 27), code="SUSPECT_DROP", reason="it fell"
+            session,
+            symbol="BINANCE:LUNAUSDT",
+            session_date=date(2024, 3, 27),
+            code="SUSPECT_DROP",
+            reason="it fell",
+            by="desk",
         )
     outcome = land(warehouse, klines("BINANCE:LUNAUSDT", closes(fallen), count=501))["BINANCE:LUNAUSDT"]
     assert (outcome.status, outcome.rows_new) == ("OK", 1)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback import Asked, Given, closed_port, given_json, web_service
-from quantmill.errors import UsageError
+from quantmill.errors import BadValue, UsageError
+from quantmill.manifest.acquisition import load_interfaces
 from quantmill.manifest.scanners import Filter, Rank, Scanner
+from support import ROOT
 
-from ingest.network import ADDRESSES, BAR_SOURCES, Network, Ways, can_have
+from ingest.network import BAR_SOURCES, Network, Ways, can_have
 from ingest.readers import READERS, read, refusal
 from ingest.sources.common import BarRequest
-from ingest.transport import Pacing, RetryRules
+from ingest.transport import RetryRules
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 SCANNER = Scanner(
@@ -26,29 +27,67 @@ SCANNER = Scanner(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stated:
-    """An interface as the manifest states it."""
-
-    pacing: Pacing
-    retry: RetryRules
+SHIPPED = {str(name): one for name, one in load_interfaces(ROOT / "manifest").items()}
 
 
 def network(**options: Any) -> tuple[Network, list[float]]:
     slept: list[float] = []
-    return Network(Ways(clock=lambda: NOW, sleep=slept.append), **options), slept
+    return Network(Ways(clock=lambda: NOW, sleep=slept.append), **{"interfaces": SHIPPED, **options}), slept
 
 
 def everywhere(address: str) -> dict[str, str]:
-    return {name: address for name in ADDRESSES if name != "tradingview_socket"}
+    return {name: address for name in SHIPPED if name != "tradingview_socket"}
 
 
 def test_every_source_of_bars_has_a_reader_and_an_address() -> None:
     assert {source for kind, source in READERS if kind == "bars"} == set(BAR_SOURCES)
-    assert set(ADDRESSES) == {
-        "tradingview_scanner", "tradingview_socket", "binance_spot", "binance_usdm", "binance_coinm", "binance_bulk",
-        "yahoo",
-    }  # fmt: skip
+    assert {one.source for one in SHIPPED.values()} == set(BAR_SOURCES)
+
+
+@pytest.mark.parametrize("rows", [40, 100])
+def test_a_page_of_a_scan_has_the_rows_that_the_manifest_states(rows: int) -> None:
+    def answer(asked: Asked) -> Given:
+        first, last = asked.json["range"]
+        found = [{"s": f"BINANCE:A{n}USDT", "d": [1.5]} for n in range(first, last)]
+        return given_json({"totalCount": 200, "data": found})
+
+    stated = {**SHIPPED, "tradingview_scanner": SHIPPED["tradingview_scanner"].model_copy(update={"page_rows": rows})}
+    with web_service(answer) as service:
+        one, _ = network(addresses=everywhere(service.address), interfaces=stated)
+        one.scan(SCANNER.model_copy(update={"prefilter_limit": 200}))
+    assert [asked.json["range"] for asked in service.asked] == [[n, n + rows] for n in range(0, 200, rows)]
+
+
+def test_symbols_and_klines_of_one_request_and_the_depth_of_a_socket_are_those_of_the_manifest() -> None:
+    def answer(asked: Asked) -> Given:
+        return given_json([] if asked.path.endswith("klines") else {"totalCount": 0, "data": []})
+
+    def changed(name: str, **values: int) -> Any:
+        return SHIPPED[name].model_copy(update=values)
+
+    stated = {
+        **SHIPPED,
+        "tradingview_scanner": changed("tradingview_scanner", symbols_per_request=2),
+        "tradingview_socket": changed(
+            "tradingview_socket", symbols_per_connection=7, depth_daily=11, depth_intraday=13
+        ),
+        "binance_usdm": changed("binance_usdm", page_rows=17),
+    }
+    with web_service(answer) as service:
+        one, _ = network(addresses=everywhere(service.address), interfaces=stated)
+        list(one.fields(["NYSE:A", "NYSE:B", "NYSE:C"], ["close"], kind="symbol_metadata"))
+        list(one.bars("binance", [BarRequest("BINANCE:AUSDT.P", 5, NOW)]))
+    looked_up = [asked.json["symbols"]["tickers"] for asked in service.asked if asked.path.endswith("/scan")]
+    assert sorted(map(len, looked_up)) == [1, 2]
+    assert [asked.query["limit"] for asked in service.asked if asked.path.endswith("klines")] == ["17"]
+    rules = one.socket().rules
+    assert (rules.symbols_per_socket, rules.depth("1W"), rules.depth("1h")) == (7, 11, 13)
+
+
+def test_a_limit_that_the_manifest_does_not_state_is_an_error_that_names_it() -> None:
+    stated = {**SHIPPED, "yahoo": SHIPPED["yahoo"], "binance_spot": SHIPPED["yahoo"]}
+    with pytest.raises(BadValue, match="says nothing of page_rows of the interface binance_spot"):
+        network(interfaces=stated)[0].bars("binance", [])
 
 
 def test_an_unknown_interface_source_or_reader_is_a_clear_error() -> None:
@@ -107,7 +146,8 @@ def test_scanners_share_a_client_and_each_gives_one_answer() -> None:
 
 def test_stated_retries_hold_and_the_slow_lane_shares_the_breaker() -> None:
     rules = RetryRules(attempts=2, base_seconds=0.5)
-    stated = {"yahoo": Stated(Pacing(), replace(rules, attempts=2))}
+    retry = SHIPPED["yahoo"].retry.model_copy(update={"attempts": rules.attempts, "base_seconds": rules.base_seconds})
+    stated = {**SHIPPED, "yahoo": SHIPPED["yahoo"].model_copy(update={"retry": retry})}
     with closed_port() as port:
         one, _ = network(addresses=everywhere(f"http://127.0.0.1:{port}"), interfaces=stated)
         requests = [BarRequest("NASDAQ:AAPL", 5, NOW)] * 5

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 from quantmill.errors import MissingLanding, WarehouseError
 
-from ingest.loads import land_resolution
 from ingest.rebuild import rebuild
+from ingest.releases import land_resolution
 
 TEXT = "symbol,date,close\nNASDAQ:AAPL,2024-03-01,10\nNASDAQ:AAPL,2024-03-04,nan\nNASDAQ:AAPL,2024-03-28,12\n"
 
@@ -28,7 +28,12 @@ def landed(warehouse: Any) -> Any:
     for reason in ("it fell", "it fell", "it fell for a reason"):
         with warehouse.session() as session:
             land_resolution(
-                session, symbol="NASDAQ:AAPL", session_date=date(2024, 3, 4), code="SUSPECT_DROP", reason=reason
+                session,
+                symbol="NASDAQ:AAPL",
+                session_date=date(2024, 3, 4),
+                code="SUSPECT_DROP",
+                reason=reason,
+                by="desk",
             )
     return warehouse
 

@@ -394,3 +394,28 @@ def test_a_dividend_brings_the_whole_total_return_anew_and_it_goes_on(make: Any)
     """).fetchall()
     assert [move for (move,) in moves[1:] if abs(move) > 0.002] == [0.01, 0.011]
     assert one.plan([symbol]).skipped == {"UP_TO_DATE": 1}
+
+
+def test_whom_no_source_knows_is_asked_once_more_the_next_day_and_then_listed_for_review(make: Any) -> None:
+    market = Market()
+    symbol = "BINANCE:NOSUCHUSDT"
+    market.unknown.add(symbol)
+    one = make(market)
+    synchronise(one, [symbol])
+    assert (state(one, symbol)["status"], state(one, symbol)["unknown_since"]) == ("MISSING", AS_OF.date())
+    later = make(market, as_of=AS_OF + timedelta(hours=20))
+    assert later.plan([symbol]).skipped == {"UNKNOWN": 1}
+    later.repair([symbol], is_explicit=False)
+    assert [source for source, _, _ in market.asked] == ["binance", "tradingview"], "another source may know it"
+    market.asked.clear()
+    synchronise(make(market, as_of=AS_OF + DAY), [symbol])
+    assert len(market.asked) == 1
+    reason = f"REVIEW: no source knows it, asked on {AS_OF.date()} and on {(AS_OF + DAY).date()}"
+    assert (state(one, symbol)["status"], state(one, symbol)["reason"]) == ("MISSING", reason)
+    much_later = make(market, as_of=AS_OF + 9 * DAY)
+    assert much_later.plan([symbol]).skipped == {"REVIEW": 1}
+    assert much_later.failing([symbol]) == []
+    # named by a person it is asked for, and found it is like any other
+    market.unknown.clear()
+    assert much_later.repair([symbol], is_explicit=True)[0]["verdict"] == "OK"
+    assert (state(one, symbol)["status"], state(one, symbol)["unknown_since"]) == ("STABLE", None)

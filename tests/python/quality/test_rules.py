@@ -225,6 +225,11 @@ def test_listings_of_one_exposure_may_share_their_bars(judged: Judge) -> None:
     assert red(judged(alias, *PLANTED["bars.no_bar_is_shared_by_two_symbols"])) == []
 
 
+def test_a_renamed_symbol_may_have_the_bars_of_its_earlier_name(judged: Judge) -> None:
+    joined = "update features.session_bars set landed_symbol = 'NYSE:A' where symbol in ('NYSE:A', 'NYSE:B')"
+    assert red(judged(joined, *PLANTED["bars.no_bar_is_shared_by_two_symbols"])) == []
+
+
 def test_the_count_of_failing_rows_is_kept_in_full_and_the_rows_up_to_a_number(judged: Judge) -> None:
     outcomes = judged("update features.session_bars set volume = -1, high = 1 where symbol <> 'NYSE:OTHER'")
     for name in ("bars.volume_is_not_negative", "bars.high_is_highest"):

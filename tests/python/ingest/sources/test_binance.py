@@ -15,11 +15,12 @@ from quantmill.errors import UsageError
 
 from ingest.answers import BAR_COLUMNS, ROW_COLUMNS, Answer
 from ingest.readers import read, refusal
-from ingest.sources.binance import binance_ticker, fetch_klines, fetch_limits, read_klines
+from ingest.sources.binance import Interface, Market, binance_ticker, fetch_klines, fetch_limits, read_klines
 from ingest.sources.common import BarRequest, pages_payload
 from ingest.transport import Pacing, Transport
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
+PAGE_ROWS: dict[Market, int] = {"spot": 1000, "usdm": 1500, "coinm": 1500}
 DAY = 86_400_000
 
 
@@ -45,7 +46,10 @@ def client(address: str) -> Transport:
 def fetch(answer: Any, symbol: str = "BINANCE:BTCUSDT", count: int = 10, **options: Any) -> tuple[Answer, list[Asked]]:
     with web_service(answer) as service:
         one = client(service.address)
-        (found,) = fetch_klines([BarRequest(symbol, count, NOW, **options)], {"spot": one, "usdm": one, "coinm": one})
+        (found,) = fetch_klines(
+            [BarRequest(symbol, count, NOW, **options)],
+            {name: Interface(one, rows) for name, rows in PAGE_ROWS.items()},
+        )
     return found, service.asked
 
 
@@ -165,14 +169,16 @@ def test_a_block_is_the_fault_of_the_source_and_not_of_a_symbol() -> None:
     with web_service([Given(451)]) as service:
         one = client(service.address)
         requests = [BarRequest(f"BINANCE:C{n}USDT", 5, NOW) for n in range(4)]
-        answers = list(fetch_klines(requests, {"spot": one}, workers=1))
+        answers = list(fetch_klines(requests, {"spot": Interface(one, 1000)}, workers=1))
     assert sorted(str(one.code) for one in answers) == [*["CIRCUIT_OPEN"] * 3, "GEO_BLOCKED"]
     assert len(service.asked) == 1
 
 
 def test_a_closed_port_fails_as_a_value() -> None:
     with closed_port() as port:
-        (answer,) = fetch_klines([BarRequest("BINANCE:BTCUSDT", 5, NOW)], {"spot": client(f"http://127.0.0.1:{port}")})
+        (answer,) = fetch_klines(
+            [BarRequest("BINANCE:BTCUSDT", 5, NOW)], {"spot": Interface(client(f"http://127.0.0.1:{port}"), 1000)}
+        )
     assert (answer.state, answer.code, answer.payload) == ("failed", "CONNECTION", None)
 
 

@@ -69,9 +69,12 @@ def venue(rows: list[dict[str, Any]], total: int | None = None) -> Callable[[Ask
     return answer
 
 
+LIMITS: dict[str, Any] = {"page_rows": 100, "symbols_per_request": 500}
+
+
 def ask(answer: Any, one: Scanner | None = None, **options: Any) -> tuple[Answer, list[Asked]]:
     with web_service(answer) as service:
-        found = scan(one or scanner(), client(service.address), **options)
+        found = scan(one or scanner(), client(service.address), **{**LIMITS, **options})
     return found, service.asked
 
 
@@ -173,7 +176,7 @@ def test_an_error_on_any_page_fails_the_scan_and_keeps_no_row() -> None:
 
 def test_a_closed_port_fails_as_a_value() -> None:
     with closed_port() as port:
-        answer = scan(scanner(), client(f"http://127.0.0.1:{port}"))
+        answer = scan(scanner(), client(f"http://127.0.0.1:{port}"), **LIMITS)
     assert (answer.state, answer.code, answer.payload, len(answer.attempts)) == ("failed", "CONNECTION", None, 5)
 
 
@@ -217,11 +220,11 @@ def test_a_static_list_is_asked_for_exactly_and_names_what_is_missing() -> None:
 def test_members_of_an_index_are_the_pool_and_their_absence_is_an_error() -> None:
     one = scanner(index_id="dw30", exchanges=(), venue_class="listed")
     with web_service(venue([row("NASDAQ:AAPL"), row("NYSE:IBM")])) as service:
-        answer = scan(one, client(service.address), pool=["NYSE:IBM"])
+        answer = scan(one, client(service.address), pool=["NYSE:IBM"], **LIMITS)
         assert [found["symbol"] for found in table(answer)] == ["NYSE:IBM"]
-        assert scan(one, client(service.address), pool=[]).code == "NO_MEMBERS"
+        assert scan(one, client(service.address), pool=[], **LIMITS).code == "NO_MEMBERS"
         with pytest.raises(UsageError, match="index dw30, whose members are not given"):
-            scan(one, client(service.address))
+            scan(one, client(service.address), **LIMITS)
 
 
 def test_ensured_symbols_that_the_pages_lack_are_asked_for_without_filters() -> None:
@@ -325,7 +328,13 @@ def test_a_lookup_asks_for_at_most_500_symbols_at_once_and_names_the_missing() -
     with web_service(venue(rows)) as service:
         symbols = [f"BINANCE:C{n:04}USDT" for n in range(1200)]
         answers = list(
-            lookup(symbols, COLUMNS, client(service.address), progress=lambda *one: progress.append(one[:2]))
+            lookup(
+                symbols,
+                COLUMNS,
+                client(service.address),
+                symbols_per_request=500,
+                progress=lambda *one: progress.append(one[:2]),
+            )
         )
     assert sorted(len(one.json["symbols"]["tickers"]) for one in service.asked) == [200, 500, 500]
     assert {one.path for one in service.asked} == {"/global/scan"}
@@ -338,13 +347,15 @@ def test_a_lookup_asks_for_at_most_500_symbols_at_once_and_names_the_missing() -
 
 def test_a_row_that_nobody_asked_for_is_a_stray_one() -> None:
     with web_service([given_json({"totalCount": 2, "data": [row("AMEX:SPY"), row("NASDAQ:SPY")]})]) as service:
-        (answer,) = lookup(["AMEX:SPY"], COLUMNS, client(service.address))
+        (answer,) = lookup(["AMEX:SPY"], COLUMNS, client(service.address), symbols_per_request=500)
     assert codes(answer) == [None, "SCAN_VENUE"]
 
 
 def test_a_lookup_without_any_row_is_empty() -> None:
     with web_service([given_json({"totalCount": 0, "data": None})]) as service:
-        (answer,) = lookup(["AMEX:SPY"], COLUMNS, client(service.address), kind="vendor_features")
+        (answer,) = lookup(
+            ["AMEX:SPY"], COLUMNS, client(service.address), symbols_per_request=500, kind="vendor_features"
+        )
     assert (answer.state, answer.kind) == ("empty", "vendor_features")
 
 
@@ -367,7 +378,7 @@ def test_the_fields_of_one_symbol_come_as_an_object() -> None:
 def test_a_symbol_is_checked_before_anybody_is_asked() -> None:
     transport = client("http://127.0.0.1:9", rules=RetryRules(attempts=1))
     with pytest.raises(BadValue, match="EXCHANGE:TICKER"):
-        list(lookup(["AMEX:SPY", "spy"], COLUMNS, transport))
+        list(lookup(["AMEX:SPY", "spy"], COLUMNS, transport, symbols_per_request=500))
     with pytest.raises(BadValue, match="EXCHANGE:TICKER"):
         list(symbol_fields(["../../etc"], COLUMNS, transport))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from ingest.readers import read
 from ingest.sources.common import BarRequest
 from ingest.sources.tradingview_socket import (
     PREFIX_BYTES,
-    SLOW_LANE,
     Series,
     SocketBars,
     SocketRules,
@@ -35,7 +35,8 @@ from ingest.sources.tradingview_socket import (
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 DAY = 86_400
 START = 1_735_689_600
-QUICK = SocketRules(read_seconds=0.4, idle_seconds=0.15, total_seconds=2.0, connect_seconds=1.0)
+LIVE = SocketRules(symbols_per_socket=25, depth_daily=3_050, depth_intraday=8_500)
+QUICK = replace(LIVE, read_seconds=0.4, idle_seconds=0.15, total_seconds=2.0, connect_seconds=1.0)
 SERIES = Series("cs_abcdefghijkl", "sds_1", "s1", "sds_sym_1", "BINANCE:BTCUSDT")
 Tell = Callable[["Chart"], None]
 
@@ -256,7 +257,7 @@ def test_a_whole_answer_is_complete_and_reads_back() -> None:
 
 def test_the_same_requests_give_the_same_bytes() -> None:
     symbols = [f"BINANCE:C{n}USDT" for n in range(12)]
-    rules = SocketRules(symbols_per_socket=4)
+    rules = replace(LIVE, symbols_per_socket=4)
     first, second = (fetch(lambda chart, number: chart.whole(bars_of(5)), *symbols, rules=rules)[0] for _ in range(2))
     assert [one.payload for one in first] == [one.payload for one in second]
 
@@ -270,7 +271,7 @@ def test_many_symbols_share_sockets_and_none_takes_more_than_its_share() -> None
         used[number] = used.get(number, 0) + 1
         chart.whole(bars_of(5, levels[chart.symbol]))
 
-    answers, venue, _ = fetch(tell, *symbols, rules=SocketRules(sockets=3, symbols_per_socket=5))
+    answers, venue, _ = fetch(tell, *symbols, rules=replace(LIVE, sockets=3, symbols_per_socket=5))
     assert [one.request["symbol"] for one in answers] == symbols
     assert [rows(one) for one in answers] == [values(bars_of(5, levels[symbol])) for symbol in symbols]
     assert sorted(used.values()) == [3, 5, 5, 5, 5]
@@ -278,7 +279,9 @@ def test_many_symbols_share_sockets_and_none_takes_more_than_its_share() -> None
 
 
 def test_the_slow_lane_opens_a_socket_for_each_symbol() -> None:
-    answers, venue, _ = fetch(lambda chart, number: chart.whole(bars_of(5)), "A:X", "A:Y", "A:Z", rules=SLOW_LANE)
+    answers, venue, _ = fetch(
+        lambda chart, number: chart.whole(bars_of(5)), "A:X", "A:Y", "A:Z", rules=LIVE.slow_lane((30.0, 60.0))
+    )
     assert len(venue.handshakes) == len(answers) == 3
 
 
@@ -408,7 +411,7 @@ def test_a_series_that_is_never_completed_ends_idle_after_three_packets_without_
         for _ in range(3):
             chart.send(chart.update(bars_of(1), function))
 
-    (answer,), _, _ = fetch(tell, rules=SocketRules(idle_seconds=30.0))
+    (answer,), _, _ = fetch(tell, rules=replace(LIVE, idle_seconds=30.0))
     assert (answer.state, answer.code, len(rows(answer))) == ("partial", "IDLE", 3)
     assert answer.error == "the series was not completed: 3 packets without a new bar"
 
@@ -445,7 +448,7 @@ def test_five_heartbeats_without_data_are_silence() -> None:
         else:
             chart.whole(bars_of(5))
 
-    (answer,), venue, _ = fetch(tell, rules=SocketRules())
+    (answer,), venue, _ = fetch(tell, rules=LIVE)
     assert (answer.state, len(venue.handshakes)) == ("complete", 2)
     assert [one.detail for one in answer.attempts] == ["5 heartbeats and no data", None]
 
@@ -693,7 +696,7 @@ def test_a_service_that_never_greets_is_a_timeout() -> None:
             """Say nothing."""
 
     with socket_service(converse) as venue:
-        rules = SocketRules(read_seconds=0.05, tries=1)
+        rules = replace(LIVE, read_seconds=0.05, tries=1)
         source = SocketBars(venue.address, clock=lambda: NOW, rules=rules)
         (answer,) = source.fetch_bars([BarRequest("A:X", 5, NOW)])
     assert (answer.state, answer.code, answer.error) == ("empty", "TIMEOUT", "no hello in time")
@@ -707,7 +710,7 @@ def test_a_consumer_that_stops_stops_the_sockets() -> None:
         chart.whole(bars_of(5))
 
     with socket_service(service(tell)) as venue:
-        source = SocketBars(venue.address, clock=lambda: NOW, rules=SocketRules(sockets=1, symbols_per_socket=500))
+        source = SocketBars(venue.address, clock=lambda: NOW, rules=replace(LIVE, sockets=1, symbols_per_socket=500))
         answers: Iterator[Answer] = source.fetch_bars([BarRequest(f"A:X{n}", 5, NOW) for n in range(500)])
         next(answers)
         answers.close()  # type: ignore[attr-defined]
@@ -715,7 +718,7 @@ def test_a_consumer_that_stops_stops_the_sockets() -> None:
 
 
 def test_what_the_service_cannot_have_is_refused_before_anybody_is_asked() -> None:
-    source = SocketBars("ws://127.0.0.1:9", clock=lambda: NOW)
+    source = SocketBars("ws://127.0.0.1:9", clock=lambda: NOW, rules=LIVE)
     with pytest.raises(UsageError, match="no 1d bars of A:X adjusted by none"):
         next(source.fetch_bars([BarRequest("A:X", 5, NOW, adjustment="none")]))
     for symbol in ("A:X'; drop table", "A", "a:x", "A:X\n", "../A:X"):
