@@ -266,7 +266,7 @@ def _agreement(asset_class: str, source: str, other: str) -> str:
     """Return the SQL of the relative difference up to which final closes of two sources agree."""
     return f"""case
         when {asset_class} != 'crypto' then {thresholds.LISTED_SHARE}
-        when {source} in {_VENUE_SOURCES} and {other} in {_VENUE_SOURCES} then {thresholds.SAME_VENUE_SHARE}
+        when {source} in {VENUE_SOURCES} and {other} in {VENUE_SOURCES} then {thresholds.SAME_VENUE_SHARE}
         else {thresholds.CROSS_VENUE_SHARE} end"""
 
 

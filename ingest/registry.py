@@ -312,9 +312,10 @@ def describe_health(
 
     Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), reasons, last_session, expected_session,
     expected_count, missing_count, adjusted_missing_count, gaps (missing sessions that nothing excuses, newest first),
-    registry status and reason, unknown_since (the day since which a source does not know it). The window is the last 500 sessions up to the last complete one. Prices are judged; the
-    total-return series alone is, where a symbol has no other and is not one of `adjusted`, which need both: each of
-    their priced sessions has to have a total return too, but for one in fifty before the last.
+    registry status and reason, unknown_since (the day since which a source does not know it). The window is the last
+    500 sessions up to the last complete one. Prices are judged; the total-return series alone is, where a symbol has no
+    other and is not one of `adjusted`, which need both: each of their priced sessions has to have a total return too,
+    but for one in fifty before the last.
     """
     fill_prefixes(connection)
     fill_facts(connection, sorted(set(symbols)))

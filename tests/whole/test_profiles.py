@@ -105,7 +105,7 @@ def story(make_home: Callable[[str], Home]) -> Iterator[Story]:
             story.said[name] = run(story.home, *words, environment=addresses | PAST)
 
         cycle("replay", AVERAGES, "scan", "--from", FIRST_SCAN, "--to", "2025-12-21", "--as-of", BEFORE)
-        # all listings, so that no history of another symbol comes in later: the market that regimes measure has them all
+        # all listings, so that no history of another symbol comes in later: regimes are measured on them all
         cycle("flow", AVERAGES, "flow", "--symbol", ",".join(SYMBOLS), "--as-of", BEFORE)
         story.said["build"] = quantmill_build(story.home, AVERAGES, BEFORE)
         story.look("decided", DECIDED, BEFORE[:10])
