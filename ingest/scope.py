@@ -118,7 +118,8 @@ def passing_symbols(
             from raw.scan_rows as rows join newest using (config_hash, load_id)
         ),
         gated as (
-            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass, bool_or(is_ok) as one_passes
+            select rows.config_hash, rows.load_id, rows.symbol, bool_and(is_ok) as all_pass,
+                bool_or(is_ok) as one_passes
             from (
                 select rows.config_hash, rows.load_id, rows.symbol, coalesce(case operation
                         when '>' then value > threshold when '>=' then value >= threshold
