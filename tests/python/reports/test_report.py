@@ -538,7 +538,7 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
     ("change", "section", "status", "words"),
     [
         (
-            "update tournaments.target_weights set net_weight = net_weight + 0.01 where window_index = 3",
+            "update tournaments.target_weights set gross_weight = gross_weight + 0.01 where window_index = 3",
             "tearsheet_headline.html#weights",
             "FAIL",
             "the largest difference is 2.0e-01",
