@@ -13,8 +13,16 @@ with wanted as (
 
 judged as (
 
+    select rows.*
+    from {{ ref('scan_rows_judged') }} as rows
+    semi join wanted on rows.load_id = wanted.load_id and rows.scanner_id = wanted.scanner_id
+
+),
+
+measured as (
+
     select
-        rows.*,
+        *,
         is_forced or logic = 'anchor' as is_protected,
         case
             when median_turnover_min is null or is_forced then null
@@ -22,8 +30,7 @@ judged as (
             when median_turnover < median_turnover_min
                 then 'median_turnover ' || round(median_turnover) || ' is below ' || median_turnover_min
         end as thin_reason
-    from {{ ref('scan_rows_judged') }} as rows
-    semi join wanted on rows.load_id = wanted.load_id and rows.scanner_id = wanted.scanner_id
+    from judged
 
 ),
 
@@ -40,7 +47,7 @@ eligible as (
         quote_rank,
         exchange_rank,
         liquidity
-    from judged
+    from measured
     where is_complete and (is_passed or is_forced) and thin_reason is null
 
 ),
@@ -65,17 +72,17 @@ stood_for as (
 joined as (
 
     select
-        judged.*,
+        measured.*,
         stood_for.place,
         stood_for.group_liquidity,
         stood_for.alternatives,
         stood_for.representative
-    from judged
+    from measured
     left join stood_for
         on
-            judged.load_id = stood_for.load_id
-            and judged.scanner_id = stood_for.scanner_id
-            and judged.symbol = stood_for.symbol
+            measured.load_id = stood_for.load_id
+            and measured.scanner_id = stood_for.scanner_id
+            and measured.symbol = stood_for.symbol
 
 ),
 

@@ -9,15 +9,18 @@ with named as (
 
 ),
 
--- each fact from the instant at which it holds, and its end from the instant at which it does no more: what is judged at
--- an instant reads nothing else, so an equal sum of digests up to it is an equal judgement
+-- each fact from the instant at which it holds, and its end from that at which it does no more: what is judged at an
+-- instant reads nothing else, so an equal sum of digests up to it is an equal judgement
 facts as (
 
     select
         symbol,
         timestamp '1970-01-01 00:00:00' as known_at_utc,
-        hash(names) as digest
-    from {{ ref('symbol_names') }} as names
+        hash(
+            'named', stated_type, stated_base, stated_quote, exchange, ticker, profile, venue_class, full_base, base,
+            quote, economic_id, named_by, is_ambiguous
+        ) as digest
+    from {{ ref('symbol_names') }}
     union all
     select
         symbol,

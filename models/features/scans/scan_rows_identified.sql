@@ -68,39 +68,53 @@ common as (
     select
         code_digest() as code_digest,
         (
-            select coalesce(sum(cast(hash(members) as hugeint)), 0)
+            select
+                coalesce(sum(cast(
+                    hash(members.index_id, members.symbol, members.valid_from, members.valid_to) as hugeint
+                )), 0)
             from {{ ref('index_members') }} as members
         ) as members_digest
 
 ),
 
 {% if knows_inputs() %}
--- the newest row of a symbol under a configuration stands for the older ones: what was known then includes all before
-newest as (
+    -- the newest row of a symbol under a configuration stands for the older ones: what was known then includes theirs
+    newest as (
 
-    select
-        symbol,
-        config_hash,
-        max(scanned_at_utc) as scanned_at_utc,
-        arg_max(inputs_digest, scanned_at_utc) as inputs_digest
-    from {{ this }}
-    group by symbol, config_hash
+        select
+            symbol,
+            config_hash,
+            max(scanned_at_utc) as scanned_at_utc,
+            arg_max(inputs_digest, scanned_at_utc) as inputs_digest
+        from {{ this }}
+        group by symbol, config_hash
 
-),
+    ),
 
-changed as (
+    changed as (
 
-    select
-        newest.symbol,
-        newest.config_hash
-    from newest
-    cross join common
-    left join {{ ref('stg_scanner_configs') }} as configs on newest.config_hash = configs.config_hash
-    asof left join {{ ref('scan_histories') }} as histories
-        on newest.symbol = histories.symbol and newest.scanned_at_utc >= histories.known_at_utc
-    where newest.inputs_digest is distinct from {{ scan_inputs_digest('configs.index_id') }}
+        select
+            newest.symbol,
+            newest.config_hash
+        from newest
+        cross join common
+        left join {{ ref('stg_scanner_configs') }} as configs on newest.config_hash = configs.config_hash
+        asof left join {{ ref('scan_histories') }} as histories
+            on newest.symbol = histories.symbol and newest.scanned_at_utc >= histories.known_at_utc
+        where newest.inputs_digest is distinct from {{ scan_inputs_digest('configs.index_id') }}
 
-),
+    ),
+
+    kept as (
+
+        select
+            earlier.load_id,
+            earlier.scanner_id,
+            earlier.symbol
+        from {{ this }} as earlier
+        anti join changed on earlier.symbol = changed.symbol and earlier.config_hash = changed.config_hash
+
+    ),
 {% endif %}
 
 wanted as (
@@ -116,14 +130,7 @@ wanted as (
     from rows
     inner join scans on rows.load_id = scans.load_id and rows.scanner_id = scans.scanner_id
     {% if knows_inputs() %}
-        anti join (
-            select
-                kept.load_id,
-                kept.scanner_id,
-                kept.symbol
-            from {{ this }} as kept
-            anti join changed on kept.symbol = changed.symbol and kept.config_hash = changed.config_hash
-        ) as kept
+        anti join kept
             on rows.load_id = kept.load_id and rows.scanner_id = kept.scanner_id and rows.symbol = kept.symbol
     {% endif %}
 

@@ -76,19 +76,25 @@ digested as (
 
 ),
 
+{% if knows_inputs() %}
+    kept as (
+
+        select distinct
+            symbol,
+            observed_at_utc,
+            inputs_digest
+        from {{ this }}
+
+    ),
+{% endif %}
+
 -- observations that were not read yet, or that now belong to another session or to bars that are over
 wanted as (
 
-    select *
+    select digested.*
     from digested
     {% if knows_inputs() %}
-        anti join (
-            select distinct
-                symbol,
-                observed_at_utc,
-                inputs_digest
-            from {{ this }}
-        ) as kept
+        anti join kept
             on
                 digested.symbol = kept.symbol
                 and digested.received_at_utc = kept.observed_at_utc
