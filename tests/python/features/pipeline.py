@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -20,6 +21,35 @@ MODELS = {path.stem: path for path in (ROOT / "models").rglob("*.sql")}
 SEEDS = {path.stem: path for path in (ROOT / "models").rglob("seed_*.csv")}
 KINDS = {table.name: [column.name for column in table.columns] for table in TABLES}
 ENVIRONMENT = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+
+
+@cache
+def rendered(model: str) -> str:
+    """The SQL of a model, every relation by its plain name."""
+    template = ENVIRONMENT.from_string(MACROS + MODELS[model].read_text(encoding="utf-8"))
+    return template.render(ref=lambda parent: parent, source=lambda schema, table: f"{schema}.{table}")
+
+
+@cache
+def parents(model: str) -> list[str]:
+    """The models that a model reads."""
+    return re.findall(r"ref\('(\w+)'\)", MODELS[model].read_text(encoding="utf-8"))
+
+
+@cache
+def seed(name: str) -> tuple[str, tuple[str | None, ...], str]:
+    """The columns of a seed with their types, its cells row by row, and the marks that stand for all of them."""
+    path = SEEDS[name]
+    kinds = dict(re.findall(r"^        (\w+): (\w+)$", path.with_suffix(".yml").read_text(encoding="utf-8"), re.M))
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    declared = ", ".join(f'"{column}" {kinds[column]}' for column in header)
+    return declared, tuple(cell or None for row in rows for cell in row), marks(len(rows), len(header))
+
+
+def marks(rows: int, columns: int) -> str:
+    """The placeholders of so many rows of values."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
 
 
 class Pipeline:
@@ -39,12 +69,12 @@ class Pipeline:
         """Insert rows into a table of ingest, such as `raw.bars`; what a row leaves out is NULL, a payload is JSON."""
         columns = KINDS[table]
         values = [
-            [json.dumps(row[name]) if isinstance(row.get(name), dict) else row.get(name) for name in columns]
+            json.dumps(row[name]) if isinstance(row.get(name), dict) else row.get(name)
             for row in rows
+            for name in columns
         ]
         if values:
-            marks = ", ".join("?" for _ in columns)
-            self.connection.executemany(f"insert into {table} values ({marks})", values)
+            self.connection.execute(f"insert into {table} values {marks(len(rows), len(columns))}", values)
 
     def build(self, *models: str) -> Pipeline:
         """Build the models and whatever they read; a table that exists already is taken as it is."""
@@ -67,8 +97,7 @@ class Pipeline:
             return
         self.built.add(name)
         if name in MODELS:
-            text = MODELS[name].read_text(encoding="utf-8")
-            for parent in re.findall(r"ref\('(\w+)'\)", text):
+            for parent in parents(name):
                 yield from self._order(parent)
         elif name == "calc_market_calendar":
             yield from self._order("symbols")
@@ -82,22 +111,12 @@ class Pipeline:
         elif name not in MODELS:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
-            sql = ENVIRONMENT.from_string(MACROS + MODELS[name].read_text(encoding="utf-8")).render(
-                ref=lambda parent: parent, source=lambda schema, table: f"{schema}.{table}"
-            )
-            self.connection.execute(f"create table {name} as {sql}")
+            self.connection.execute(f"create table {name} as {rendered(name)}")
 
     def _seed(self, name: str) -> None:
-        path = SEEDS[name]
-        kinds = dict(re.findall(r"^        (\w+): (\w+)$", path.with_suffix(".yml").read_text(encoding="utf-8"), re.M))
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        declared = ", ".join(f'"{column}" {kinds[column]}' for column in header)
+        declared, cells, places = seed(name)
         self.connection.execute(f"create table {name} ({declared})")
-        marks = ", ".join("?" for _ in header)
-        self.connection.executemany(
-            f"insert into {name} values ({marks})", [[cell or None for cell in row] for row in rows]
-        )
+        self.connection.execute(f"insert into {name} values {places}", list(cells))
 
     def _calendar(self) -> None:
         from quantmill.features.calendars import calendar_sessions
