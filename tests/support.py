@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ SMALL: dict[str, Any] = {
     "headline__selection_engine": "baseline",
     "headline__risk_profile": "min_variance",
 }
+# The same on a short grid of 8 windows instead of 62, for builds that are about runs and publication, or bad input.
+SHORT: dict[str, Any] = {**SMALL, "lookback_sessions": 420}
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,12 @@ def copy_of_project(folder: Path) -> Path:
     for path in (ROOT / "tests" / "dbt").iterdir():
         (project / "tests" / "dbt" / path.name).symlink_to(path)
     return project
+
+
+def copy_of_home(home: Home, folder: Path) -> Home:
+    """Return a home of its own in `folder`, which is new, with all that `home` has."""
+    shutil.copytree(home.state, folder, ignore=shutil.ignore_patterns("target", "logs", "*.lock"))
+    return Home(root=home.root, state=folder)
 
 
 def ask(home: Home, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from quantmill.manifest.home import Home, writer_lock
-from support import SMALL, ask, dbt_build, ingest, run
+from support import SHORT, Build, ask, copy_of_home, dbt_build, run
 
 pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="session")
-def landed(make_home: Callable[[str], Home]) -> Home:
+def landed(landed_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home in which the embedded prices are landed and nothing is built."""
-    home = make_home("landed")
-    assert ingest(home, "sample").code == 0
-    return home
+    return copy_of_home(landed_home, tmp_path_factory.mktemp("bad-input") / "home")
 
 
 def test_a_build_without_landing_names_the_command_that_lands(new_home: Home) -> None:
@@ -55,7 +52,7 @@ def test_a_window_longer_than_the_history_fails_with_the_numbers(landed: Home) -
 
 
 def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Home) -> None:
-    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], **SMALL, lookback_sessions=420)
+    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], **SHORT)
     assert built.code == 0, built.output
     run_id = ask(
         landed,
@@ -70,11 +67,18 @@ def test_a_universe_of_one_is_held_whole_and_its_relaxed_cap_is_a_row(landed: Ho
     assert "CAP_RELAXED" in codes
 
 
-def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> None:
-    built = dbt_build(
-        landed, universe__symbols=["NYSE:JPM"], **SMALL, lookback_sessions=420, allocation__cap_policy="cash"
-    )
+@pytest.fixture(scope="module")
+def hard_cap(landed: Home) -> tuple[Build, Home]:
+    """A universe of one under a hard cap, built over a snapshot that was damaged; and how a reader had found that."""
+    landed.snapshot.write_bytes(b"broken" * 4096)
+    refused = run(landed, "-m", "quantmill", "sql", "select 1")
+    built = dbt_build(landed, universe__symbols=["NYSE:JPM"], **SHORT, allocation__cap_policy="cash")
     assert built.code == 0, built.output
+    return refused, landed
+
+
+def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(hard_cap: tuple[Build, Home]) -> None:
+    _, landed = hard_cap
     shares = ask(
         landed,
         """
@@ -87,10 +91,17 @@ def test_a_universe_of_one_leaves_cash_where_the_cap_is_hard(landed: Home) -> No
     assert shares == [(0.75, "native")]
 
 
+def test_a_corrupt_snapshot_is_named_by_its_readers_and_replaced_by_the_next_build(
+    hard_cap: tuple[Build, Home],
+) -> None:
+    refused, landed = hard_cap
+    assert refused.code == 6
+    assert "does not open" in refused.output
+    assert ask(landed, "select count(*) > 0 from selection.runs") == [(True,)]
+
+
 def test_a_universe_without_bars_is_all_cash_and_says_why(landed: Home) -> None:
-    built = dbt_build(
-        landed, universe__symbols=["NYSE:NOBARS"], **SMALL, lookback_sessions=420, quality__gate="raw_pool"
-    )
+    built = dbt_build(landed, universe__symbols=["NYSE:NOBARS"], **SHORT, quality__gate="raw_pool")
     assert built.code == 0, built.output
     found = ask(
         landed,
@@ -133,15 +144,6 @@ def test_a_command_outside_the_project_says_where_it_must_run(new_home: Home, tm
         refused = run(new_home, *command, cwd=tmp_path)
         assert refused.code == 2
         assert "is not inside a quantmill project" in refused.output
-
-
-def test_a_corrupt_snapshot_is_named_by_its_readers_and_replaced_by_the_next_build(landed: Home) -> None:
-    landed.snapshot.write_bytes(b"broken" * 4096)
-    refused = run(landed, "-m", "quantmill", "sql", "select 1")
-    assert refused.code == 6
-    assert "does not open" in refused.output
-    assert dbt_build(landed, **SMALL, lookback_sessions=420).code == 0
-    assert ask(landed, "select count(*) > 0 from selection.runs") == [(True,)]
 
 
 def test_no_report_without_a_run(new_home: Home) -> None:

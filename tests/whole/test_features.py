@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from python.features import plain
 from quantmill.manifest.home import Home
 from quantmill.stages.features import regime_table, return_factor_table
-from support import ask, dbt_build, ingest
+from support import ask, copy_of_home, dbt_build
 
 SYMBOLS = ("NASDAQ:AAPL", "NYSE:RRC", "SP:SPX", "CBOE:USMV")
 
@@ -169,9 +169,8 @@ def test_a_window_carries_the_regime_of_its_decision(sample_home: Home) -> None:
 
 
 @pytest.mark.build
-def test_a_market_that_is_not_measured_is_an_error_that_names_it(make_home: Callable[[str], Home]) -> None:
-    home = make_home("unmeasured")
-    assert ingest(home, "sample").code == 0
+def test_a_market_that_is_not_measured_is_an_error_that_names_it(landed_home: Home, tmp_path: Path) -> None:
+    home = copy_of_home(landed_home, tmp_path / "unmeasured")
     built = dbt_build(home, "--select", "+windows", regime__asset_class="crypto")
     assert built.code != 0
     assert "unmeasured_regime" in built.output

@@ -10,7 +10,7 @@ import csv
 import gzip
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
-from support import ROOT, copy_of_project, dbt_build, ingest
+from support import ROOT, SMALL, copy_of_project, dbt_build, ingest
 
 pytestmark = pytest.mark.build
 
-SESSION_COUNT = 1600
+# From 2019 on, so the crash of 2020 lies before the cuts, and 32 windows.
+SESSION_COUNT, LOOKBACK = 1000, 911
 CUTS = np.random.default_rng(20221228).choice(np.arange(500, SESSION_COUNT - 30), size=5, replace=False)
 # Windows that reach beyond the last bar do not exist: these are compared up to the last one that does.
 BY_WINDOW = (
@@ -75,7 +76,14 @@ def bars() -> Bars:
 def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], list[str], np.ndarray], Home]:
     """A function that imports closes as a user's own file, builds profile sample on them, and returns the home."""
 
-    def build(name: str, dates: list[str], symbols: list[str], closes: np.ndarray, project: Path = ROOT) -> Home:
+    def build(
+        name: str,
+        dates: list[str],
+        symbols: list[str],
+        closes: np.ndarray,
+        project: Path = ROOT,
+        matrix: Mapping[str, Any] = ONE_MODE,
+    ) -> Home:
         home = make_home(name)
         path = home.state / "bars.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -91,7 +99,8 @@ def build_bars(make_home: Callable[[str], Home]) -> Callable[[str, list[str], li
         )  # fmt: skip
         assert landed.code == 0, landed.output
         # bars that end long before as_of are stale: that is what is tried here, so only broken contracts may stop it
-        built = dbt_build(home, *DECIDED, cwd=project, has_unit_tests=True, quality__gate="raw_pool", **ONE_MODE)
+        settings = {"quality__gate": "raw_pool", "lookback_sessions": LOOKBACK, **matrix}
+        built = dbt_build(home, *DECIDED, cwd=project, has_unit_tests=True, **settings)
         assert built.code == 0, built.output
         return home
 
@@ -227,14 +236,13 @@ def test_a_planted_leak_is_caught(bars: Bars, build_bars: Callable[..., Home], t
     tomorrow = "lead(closes_ratio - 1, 1, 0.0) over (partition by symbol order by session_date) as simple_return"
     assert honest in path.read_text(encoding="utf-8")
     path.write_text(path.read_text(encoding="utf-8").replace(honest, tomorrow), encoding="utf-8")
-    # the decision of window 20 is row 20 * 20 + 251 of the grid, whose first row is the second of the bars
-    grid_start = SESSION_COUNT - 1511
-    cut = grid_start + 20 * 20 + 251
-    whole = build_bars("leaky-whole", dates, symbols, closes, project)
+    # the decision of window 20 is row 20 * 20 + 251 of the grid, which ends with the last of the bars
+    cut = SESSION_COUNT - LOOKBACK + 20 * 20 + 251
+    whole = build_bars("leaky-whole", dates, symbols, closes, project, SMALL)
     noisy = closes.copy()
     noisy[cut + 1 :] = closes[cut] * np.exp(
         np.cumsum(np.random.default_rng(1).normal(0.0, 0.05, size=noisy[cut + 1 :].shape), axis=0)
     )
-    other = build_bars("leaky-noise", dates, symbols, noisy, project)
+    other = build_bars("leaky-noise", dates, symbols, noisy, project, SMALL)
     with pytest.raises(AssertionError, match=r"weights up to .* differ"):
         compare(whole, other, date.fromisoformat(dates[cut]), last_window=10_000, last_day=date.max)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import duckdb
 import pytest
 from quantmill.manifest.home import Home
-from support import SMALL, ask, dbt_build, ingest, run
+from support import SHORT, ask, copy_of_home, dbt_build, ingest, run
 
 pytestmark = pytest.mark.build
 
-SHORT = {**SMALL, "lookback_sessions": 420}
 RULES = "select expectation, status, is_stopping from features.quality_results where not is_success order by 1"
 
 
 @pytest.fixture(scope="session")
-def faulty(make_home: Callable[[str], Home]) -> Home:
+def faulty(short_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with a published run, in whose landing one close was then superseded by one nine times as high."""
-    home = make_home("faulty")
-    assert ingest(home, "sample").code == 0
-    built = dbt_build(home, **SHORT)
-    assert built.code == 0, built.output
-    assert "quality:" not in built.output
+    home = copy_of_home(short_home, tmp_path_factory.mktemp("faulty") / "home")
     close = ask(
         home, "select close from features.session_bars where symbol = 'NYSE:JPM' and session_date = '2022-11-01'"
     )
@@ -113,12 +107,11 @@ def test_a_gate_that_only_reports_lets_the_run_pass_and_says_what_failed(
 
 
 @pytest.fixture(scope="session")
-def raw_pool(make_home: Callable[[str], Home]) -> tuple[Home, list[date]]:
+def raw_pool(landed_home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[date]]:
     """A raw-pool build, and the sessions of its grid: JPM jumps ninefold, KO ends, XOM lacks three sessions up to the
     decision of window 3, and PG falls to a seventh, which is then resolved.
     """
-    home = make_home("raw-pool")
-    assert ingest(home, "sample").code == 0
+    home = copy_of_home(landed_home, tmp_path_factory.mktemp("raw-pool") / "home")
     with duckdb.connect(str(home.workbench)) as connection:
         rows = connection.execute(
             "select distinct cast(opened_at_utc as date) from raw.bars where symbol = 'SP:SPX' order by 1"

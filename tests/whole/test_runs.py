@@ -8,53 +8,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pytest
 from quantmill.manifest.home import Home
 from quantmill.stages.context import ledger_path
-from support import ROOT, SMALL, ask, copy_of_project, dbt_build, ingest, run, variables
+from support import ROOT, SHORT, ask, copy_of_home, copy_of_project, dbt_build, ingest, run, variables
 
-# a short grid keeps these builds quick: 8 windows instead of 62
-SHORT = {**SMALL, "lookback_sessions": 420}
+# What a second run of the same grid is set to; it fails first and is resumed then.
+CHANGED = {"seed": 77, "allocation__cluster_cap": 0.2}
 
 pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="session")
-def home(make_home: Callable[[str], Home]) -> Home:
+def home(short_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with one sealed run of the short grid."""
-    made = make_home("runs")
-    assert ingest(made, "sample").code == 0
-    built = dbt_build(made, **SHORT)
-    assert built.code == 0, built.output
-    return made
+    return copy_of_home(short_home, tmp_path_factory.mktemp("runs") / "home")
 
 
 def sealed(home: Home) -> list[str]:
     return [row[0] for row in ask(home, "select run_id from selection.runs where status = 'sealed' order by run_id")]
-
-
-def test_a_changed_setting_gives_a_second_run_beside_the_first(home: Home) -> None:
-    before = set(sealed(home))
-    weights = "select run_id, count(*) from tournaments.atom_weights group by run_id order by run_id"
-    rows = set(ask(home, weights))
-    built = dbt_build(home, **SHORT, allocation__cluster_cap=0.2)
-    assert built.code == 0, built.output
-    after = set(sealed(home))
-    assert len(after) == len(before) + 1
-    assert rows < set(ask(home, weights))
-    largest = ask(
-        home,
-        """
-        select max(value) from tournaments.constraint_rows
-        where constraint_name = 'cluster_cap' and run_id = ?
-        """,
-        (after - before).pop(),
-    )[0][0]
-    assert largest <= 0.2 + 1e-6
 
 
 def test_a_setting_from_the_environment_stands_below_the_command_line(home: Home) -> None:
@@ -79,7 +55,7 @@ def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home:
     before = home.snapshot.stat()
     project = copy_of_project(tmp_path)
     (project / "tests" / "dbt" / "planted.sql").write_text("select 1 as planted", encoding="utf-8")
-    built = dbt_build(home, cwd=project, **SHORT, seed=77)
+    built = dbt_build(home, cwd=project, **SHORT, **CHANGED)
     assert built.code != 0
     assert "publish: skipped" in built.output
     assert home.snapshot.stat().st_ino == before.st_ino
@@ -88,20 +64,24 @@ def test_a_failing_test_leaves_the_published_snapshot_and_the_run_unsealed(home:
     assert ("failed", 1) in states
 
 
-def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home) -> None:
-    with duckdb.connect(str(home.workbench), read_only=True) as connection:
-        [(run_id,)] = connection.execute("select run_id from selection.runs where status = 'failed'").fetchall()
-    built = dbt_build(home, **SHORT, seed=77)
-    assert built.code == 0, built.output
-    assert run_id in sealed(home)
-    actions = ask(home, "select action from tournaments.audit_ledger where run_id = ? order by sequence", run_id)
-    assert ("RESUME",) in actions
-    assert actions[-1] == ("SEAL",)
-    assert run(home, "-m", "quantmill", "ledger-verify", run_id).code == 0
+@dataclass(frozen=True)
+class Resumed:
+    """The run that failed and was resumed, and what was sealed and decided before that."""
+
+    run_id: str
+    sealed_before: set[str]
+    rows_before: set[tuple[object, ...]]
 
 
-def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) -> None:
+WEIGHTS = "select run_id, count(*) from tournaments.atom_weights group by run_id order by run_id"
+
+
+@pytest.fixture(scope="module")
+def resumed(home: Home) -> Resumed:
+    """The failed run, resumed in a workbench that holds rows of another run which failed and is forgotten."""
+    sealed_before, rows_before = set(sealed(home)), set(ask(home, WEIGHTS))
     with duckdb.connect(str(home.workbench)) as connection:
+        [(run_id,)] = connection.execute("select run_id from selection.runs where status = 'failed'").fetchall()
         connection.execute(
             """
             insert into tournaments.window_allocations by name
@@ -115,8 +95,37 @@ def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) ->
             select * replace ('sample-20221228-deadbeef' as run_id, 'failed' as status) from selection.runs limit 1
             """
         )
-    built = dbt_build(home, **SHORT, seed=79)
+    built = dbt_build(home, **SHORT, **CHANGED)
     assert built.code == 0, built.output
+    return Resumed(run_id, sealed_before, rows_before)
+
+
+def test_a_run_that_failed_is_resumed_and_its_ledger_says_so(home: Home, resumed: Resumed) -> None:
+    run_id = resumed.run_id
+    assert run_id in sealed(home)
+    actions = ask(home, "select action from tournaments.audit_ledger where run_id = ? order by sequence", run_id)
+    assert ("RESUME",) in actions
+    assert actions[-1] == ("SEAL",)
+    assert run(home, "-m", "quantmill", "ledger-verify", run_id).code == 0
+
+
+def test_a_changed_setting_gives_a_second_run_beside_the_first(home: Home, resumed: Resumed) -> None:
+    assert set(sealed(home)) - resumed.sealed_before == {resumed.run_id}
+    assert len(sealed(home)) == len(resumed.sealed_before) + 1
+    assert resumed.rows_before < set(ask(home, WEIGHTS))
+    largest = ask(
+        home,
+        """
+        select max(value) from tournaments.constraint_rows
+        where constraint_name = 'cluster_cap' and run_id = ?
+        """,
+        resumed.run_id,
+    )[0][0]
+    assert largest <= 0.2 + 1e-6
+
+
+@pytest.mark.usefixtures("resumed")
+def test_rows_of_a_failed_run_neither_trip_nor_reach_the_next_one(home: Home) -> None:
     assert ask(home, "select count(*) from selection.runs where run_id like '%deadbeef'") == [(0,)]
     assert ask(home, "select count(*) from tournaments.window_allocations where run_id like '%deadbeef'") == [(0,)]
 
@@ -163,20 +172,25 @@ def test_the_latest_run_of_a_profile_is_one_without_overrides(home: Home) -> Non
     assert ask(home, "select is_overridden, count(*) from selection.runs_latest group by all") == [(True, 1)]
 
 
-def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) -> None:
-    known = set(home.runs.iterdir())
+def test_a_build_that_was_killed_is_resumed_with_the_id_and_the_rows_of_an_uninterrupted_one(
+    landed_home: Home, short_home: Home, tmp_path: Path
+) -> None:
+    home = copy_of_home(landed_home, tmp_path / "killed")
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("dbt")), "build", "--vars", variables({**SHORT, "seed": 78})],
+        [
+            str(Path(sys.executable).with_name("dbt")), "build", "--vars", variables(SHORT),
+            "--exclude-resource-type", "unit_test",
+        ],
         cwd=ROOT,
         env=environment(home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )
-    started = wait_for_new_ledger(home, known, process)
+    )  # fmt: skip
+    started = wait_for_ledger(home, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    built = dbt_build(home, **SHORT, seed=78)
+    built = dbt_build(home, **SHORT)
     assert built.code == 0, built.output
     assert started.name in sealed(home)
     actions = [
@@ -192,29 +206,21 @@ def test_a_build_that_was_killed_is_resumed_under_the_same_run_id(home: Home) ->
     assert actions[-1] == "SEAL"
     assert run(home, "-m", "quantmill", "ledger-verify", started.name).code == 0
     assert not (started / "cells").exists()
-
-
-def test_a_resumed_run_has_the_rows_of_an_uninterrupted_one(home: Home, make_home: Callable[[str], Home]) -> None:
-    whole = make_home("uninterrupted")
-    assert ingest(whole, "sample").code == 0
-    built = dbt_build(whole, **SHORT, seed=78)
-    assert built.code == 0, built.output
-    run_id = sealed(whole)[0]
-    assert run_id in sealed(home)
+    assert sealed(short_home) == [started.name]
 
     def hashes(of: Home) -> dict[str, object]:
-        data = ask(of, "select data from tournaments.audit_ledger where run_id = ? and action = 'SEAL'", run_id)
+        data = ask(of, "select data from tournaments.audit_ledger where run_id = ? and action = 'SEAL'", started.name)
         return json.loads(data[-1][0])["tables"]
 
-    assert hashes(home) == hashes(whole)
+    assert hashes(home) == hashes(short_home)
 
 
-def wait_for_new_ledger(home: Home, known: set[Path], process: subprocess.Popen[bytes]) -> Path:
+def wait_for_ledger(home: Home, process: subprocess.Popen[bytes]) -> Path:
     """Return the folder of the run that `process` opens, once its ledger has announced an optimization."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the build ended before it could be killed"
-        for folder in set(home.runs.iterdir()) - known:
+        for folder in home.runs.glob("*"):
             ledger = folder / "audit.jsonl"
             if ledger.is_file() and b"backtest_optimize" in ledger.read_bytes():
                 return folder

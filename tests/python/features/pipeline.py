@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -20,6 +21,40 @@ MODELS = {path.stem: path for path in (ROOT / "models").rglob("*.sql")}
 SEEDS = {path.stem: path for path in (ROOT / "models").rglob("seed_*.csv")}
 KINDS = {table.name: [column.name for column in table.columns] for table in TABLES}
 ENVIRONMENT = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+
+
+@cache
+def source_of(model: str) -> str:
+    """The text of a model."""
+    return MODELS[model].read_text(encoding="utf-8")
+
+
+@cache
+def template(model: str) -> jinja2.Template:
+    """The text of a model behind the project's macros, read once."""
+    return ENVIRONMENT.from_string(MACROS + source_of(model))
+
+
+@cache
+def parents(model: str) -> list[str]:
+    """The models that a model reads."""
+    return re.findall(r"ref\('(\w+)'\)", source_of(model))
+
+
+@cache
+def seed(name: str) -> tuple[str, tuple[str | None, ...], str]:
+    """The columns of a seed with their types, its cells row by row, and the marks that stand for all of them."""
+    path = SEEDS[name]
+    kinds = dict(re.findall(r"^        (\w+): (\w+)$", path.with_suffix(".yml").read_text(encoding="utf-8"), re.M))
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    declared = ", ".join(f'"{column}" {kinds[column]}' for column in header)
+    return declared, tuple(cell or None for row in rows for cell in row), marks(len(rows), len(header))
+
+
+def marks(rows: int, columns: int) -> str:
+    """The placeholders of so many rows of values."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
 
 
 class Pipeline:
@@ -43,12 +78,12 @@ class Pipeline:
         """Insert rows into a table of ingest, such as `raw.bars`; what a row leaves out is NULL, a payload is JSON."""
         columns = KINDS[table]
         values = [
-            [json.dumps(row[name]) if isinstance(row.get(name), dict) else row.get(name) for name in columns]
+            json.dumps(row[name]) if isinstance(row.get(name), dict) else row.get(name)
             for row in rows
+            for name in columns
         ]
         if values:
-            marks = ", ".join("?" for _ in columns)
-            self.connection.executemany(f"insert into {table} values ({marks})", values)
+            self.connection.execute(f"insert into {table} values {marks(len(rows), len(columns))}", values)
 
     def build(self, *models: str) -> Pipeline:
         """Build the models and whatever they read; a table that exists already is taken as it is."""
@@ -77,8 +112,7 @@ class Pipeline:
             return
         self.built.add(name)
         if name in MODELS:
-            text = MODELS[name].read_text(encoding="utf-8")
-            for parent in re.findall(r"ref\('(\w+)'\)", text):
+            for parent in parents(name):
                 yield from self._order(parent)
         elif name == "calc_market_calendar":
             yield from self._order("symbols")
@@ -102,9 +136,8 @@ class Pipeline:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
             settings: dict[str, Any] = {}
-            text = MODELS[name].read_text(encoding="utf-8")
-            is_added_to = "materialized='incremental'" in text and self._exists(name)
-            sql = ENVIRONMENT.from_string(MACROS + text).render(
+            is_added_to = "materialized='incremental'" in source_of(name) and self._exists(name)
+            sql = template(name).render(
                 ref=lambda parent: parent,
                 source=lambda schema, table: f"{schema}.{table}",
                 config=lambda **given: settings.update(given) or "",
@@ -137,16 +170,9 @@ class Pipeline:
         self.connection.execute(f"insert into {name} by name select * from new_rows")
 
     def _seed(self, name: str) -> None:
-        path = SEEDS[name]
-        kinds = dict(re.findall(r"^        (\w+): (\w+)$", path.with_suffix(".yml").read_text(encoding="utf-8"), re.M))
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        declared = ", ".join(f'"{column}" {kinds[column]}' for column in header)
+        declared, cells, places = seed(name)
         self.connection.execute(f"create or replace table {name} ({declared})")
-        marks = ", ".join("?" for _ in header)
-        self.connection.executemany(
-            f"insert into {name} values ({marks})", [[cell or None for cell in row] for row in rows]
-        )
+        self.connection.execute(f"insert into {name} values {places}", list(cells))
 
     def _calendar(self) -> None:
         from quantmill.features.calendars import calendar_sessions
