@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 SOURCE = "tradingview"
 HEADERS = {"Origin": "https://www.tradingview.com", "Referer": "https://www.tradingview.com/"}
+# How often all pages of a scan are asked for again while rows are missing that the service counts.
+EXTRA_SWEEPS = 2
 SYMBOL_WORKERS = 3
 
 LookupKind = Literal["symbol_metadata", "vendor_features"]
@@ -67,7 +69,11 @@ def scan(
     pool: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Answer:
-    """Ask for the rows of a scanner's layer 1: at most `prefilter_limit` of them, in pages, and those of its symbols.
+    """Ask for the rows of a scanner's layer 1: `prefilter_limit` of them, in pages, and those of its symbols.
+
+    A ranking moves while its pages are read: a row comes twice and another one never. Rows are merged by symbol, the
+    first one holds, and while fewer came than the service counts all pages are asked for again, twice at most; such
+    another sweep may bring a few symbols beyond the limit.
 
     A page has at most `page_rows` rows, a request at most `symbols_per_request` symbols.
 
@@ -96,7 +102,7 @@ def scan(
     replies: list[Reply] = []
     pages: list[tuple[Mapping[str, Any], bytes]] = []
     seen: set[str] = set()
-    counters = {"repeated_rows": 0, "total_count": 0, "rows_due": 0, "ensured_rows": 0}
+    counters = {"repeated_rows": 0, "total_count": 0, "rows_due": 0, "ensured_rows": 0, "extra_sweeps": 0}
     chunks = _chunks(static, symbols_per_request) or [()]
     rows_due = total = 0
     fault: tuple[str | None, str | None] | None = None
@@ -119,19 +125,27 @@ def scan(
 
     for chunk in chunks:
         target = len(chunk) if static else scanner.prefilter_limit
-        first, due, left = 0, target, 4 * -(-target // page_rows)
-        while left and (first < min(due, target) or first == 0):
-            last = min(first + page_rows, target)
-            body = _body(scanner, first, last, chunk)
-            value = ask({"range": [first, last], **({"tickers": list(chunk)} if chunk else {})}, body)
-            if value is None:
+        due, left, before, read = 0, 4 * -(-target // page_rows), len(seen), len(pages)
+        for sweep in range(1 + EXTRA_SWEEPS):
+            first = 0
+            counters["extra_sweeps"] += sweep > 0
+            while left and (first < min(due, target) or first == 0):
+                last = min(first + page_rows, target)
+                body = _body(scanner, first, last, chunk)
+                value = ask({"range": [first, last], **({"tickers": list(chunk)} if chunk else {})}, body)
+                if value is None:
+                    break
+                due, left = value["totalCount"], left - 1
+                # What a short page lacks stands at the beginning of the next one; an empty page is passed over.
+                received = len(value["data"] or ())
+                first = first + received if 0 < received < last - first else last
+                if progress is not None:
+                    progress(min(first, due), min(due, target), scanner.scanner_id)
+                if sweep and len(seen) - before >= min(due, target):
+                    break
+            # Who moved from a page to come to one that was read stands somewhere else now. Within one page nobody moves.
+            if fault is not None or not left or len(pages) - read == 1 or len(seen) - before >= min(due, target):
                 break
-            due, left = value["totalCount"], left - 1
-            # What a short page lacks stands at the beginning of the next one; an empty page is passed over.
-            received = len(value["data"] or ())
-            first = first + received if 0 < received < last - first else last
-            if progress is not None:
-                progress(min(first, due), min(due, target), scanner.scanner_id)
         if fault is not None:
             break
         total += due

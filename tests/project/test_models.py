@@ -198,7 +198,9 @@ def test_the_gate_looks_for_the_spikes_that_the_model_leaves_open_and_for_no_oth
     model = project.models["bar_spikes"]["raw_code"]
     kept_out = project.models["landed_suspicions"]["raw_code"]
     emitted = set(re.findall(r"'([A-Z_]+)' as code", model)) | {
-        code for codes in re.findall(r"code (?:in \(|= )('[^)\n]*)", kept_out) for code in re.findall(r"'([A-Z_]+)'", codes)
+        code
+        for codes in re.findall(r"code (?:in \(|= )('[^)\n]*)", kept_out)
+        for code in re.findall(r"'([A-Z_]+)'", codes)
     }
     harmless = set(re.findall(r"'([A-Z_]+)'", re.findall(r"code in \(([^)]*)\)", model)[-1]))
     [rule] = [one for one in load_rules(ROOT / "manifest") if one.name == "spikes.no_open_spike"]

@@ -137,8 +137,9 @@ def test_a_short_page_does_not_end_a_scan_and_the_next_one_begins_where_it_ended
 
 def test_rows_that_never_come_make_a_scan_partial() -> None:
     found, asked = ask(venue(market(220), total=250))
-    assert len(asked) == 4
-    assert (found.state, found.code) == ("partial", "SCAN_SHORT")
+    # Three sweeps of four pages each, the last of which is empty.
+    assert len(asked) == 12
+    assert (found.state, found.code, found.counters["extra_sweeps"]) == ("partial", "SCAN_SHORT", 2)
     assert found.error == "220 rows arrived of the 250 that the service counts"
 
 
@@ -150,17 +151,66 @@ def test_a_service_that_gives_one_row_at_a_time_is_not_asked_for_ever() -> None:
     assert (found.state, len(asked), len(table(found))) == ("partial", 12, 12)
 
 
-def test_a_row_that_moved_between_pages_is_kept_once_and_counted() -> None:
+def moving(shifts: list[int]) -> Callable[[Asked], Given]:
+    """Return a service of 200 rows whose second page begins later by the shift of each sweep, the last one from then on."""
+    rows, left = market(200), iter(shifts)
+
     def answer(asked: Asked) -> Given:
-        first, _ = asked.json["range"]
-        return given_json({"totalCount": 200, "data": market(100) if first == 0 else market(100, shift=98)})
+        first, last = asked.json["range"]
+        shift = next(left, shifts[-1]) if first else 0
+        return given_json({"totalCount": 200, "data": rows[first - shift : last - shift]})
+
+    return answer
+
+
+def test_a_row_that_moved_between_pages_is_found_by_another_sweep_and_every_row_is_kept_once() -> None:
+    found, asked = ask(moving([2, 0]))
+    assert [one.json["range"] for one in asked] == [[0, 100], [100, 200]] * 2
+    assert (found.state, found.code, found.counters["rows"]) == ("complete", None, 200)
+    # Two rows that moved, and the 198 of the second sweep that had come before.
+    assert (found.counters["repeated_rows"], found.counters["extra_sweeps"]) == (2 + 198, 1)
+    kept = [one["symbol"] for one in table(found) if one["code"] is None]
+    assert kept == [one["s"] for one in market(200)]
+    repeated = [one for one in table(found) if one["code"] == REPEATED]
+    assert [one["symbol"] for one in repeated[:2]] == ["BINANCE:C0098USDT", "BINANCE:C0099USDT"]
+    assert repeated[0]["detail"] == "came before as row 99"
+    assert len(table(found)) == 400
+
+
+def test_a_sweep_ends_with_the_page_that_brings_the_last_row() -> None:
+    rows, answered = market(300), list[int]()
+
+    def moved(asked: Asked) -> Given:
+        # In the first sweep the first row of the second page is one of the first page.
+        first, last = asked.json["range"]
+        answered.append(first)
+        data = rows[first:last] if answered.count(first) > 1 or first != 100 else [rows[0], *rows[101:200]]
+        if answered.count(0) > 1 and first == 0:
+            data = [rows[100], *rows[1:100]]
+        return given_json({"totalCount": 300, "data": data})
+
+    found, asked = ask(moved)
+    assert [one.json["range"][0] for one in asked] == [0, 100, 200, 0]
+    assert (found.state, found.counters["rows"]) == ("complete", 300)
+
+
+def test_rows_that_no_sweep_brings_leave_a_scan_partial() -> None:
+    found, asked = ask(moving([2]))
+    assert len(asked) == 6
+    assert (found.state, found.code, found.counters["rows"]) == ("partial", "SCAN_SHORT", 198)
+
+
+def test_an_error_in_another_sweep_fails_the_scan() -> None:
+    service = moving([2])
+    count = 0
+
+    def answer(asked: Asked) -> Given:
+        nonlocal count
+        count += 1
+        return service(asked) if count <= 2 else Given(503, b"busy")
 
     found, _ = ask(answer)
-    assert (found.state, found.counters["repeated_rows"], found.counters["rows"]) == ("partial", 2, 198)
-    repeated = [one for one in table(found) if one["code"] == REPEATED]
-    assert [one["symbol"] for one in repeated] == ["BINANCE:C0098USDT", "BINANCE:C0099USDT"]
-    assert repeated[0]["detail"] == "came before as row 99"
-    assert len(table(found)) == 200
+    assert (found.state, found.code) == ("failed", "SERVER_ERROR")
 
 
 def test_no_rows_are_empty_and_no_failure() -> None:
