@@ -77,7 +77,7 @@ COUNTS = """
 select table_name, estimated_size from duckdb_tables()
 where schema_name = 'raw' and table_name not in ('loads') order by 1
 """
-# Estimation rows begin where the look-back of a run does, which moves with its as_of; a series whose repair goes deeper has more returns.
+# Estimation rows begin where the look-back of a run does, which moves with its as_of; a deeper repair adds returns.
 DECIDED = """
 select windows.* exclude (run_id, window_index, estimation_row, estimation_start_date, test_row),
     candidates.* exclude (run_id, window_set, window_index, return_count)
