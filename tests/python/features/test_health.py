@@ -63,7 +63,7 @@ def test_an_accepted_bar_of_the_session_settles_what_was_found_there() -> None:
     pipeline = market(ada_until=LAST)
     find(pipeline, "TOXIC_RETURN")
     assert [verdict for verdict, _ in verdicts(pipeline)] == ["OK", "OK"]
-    assert pipeline.ask("select count(*) from bar_spikes where symbol = ?", ADA) == [(0,)]
+    assert pipeline.ask("select code, is_resolved from bar_spikes where symbol = ?", ADA) == [("TOXIC_RETURN", True)]
 
 
 @pytest.mark.parametrize(("status", "verdict"), [("TOXIC", "TOXIC"), ("STABLE", "OK")])

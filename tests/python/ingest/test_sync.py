@@ -406,7 +406,8 @@ def test_whom_no_source_knows_is_asked_once_more_the_next_day_and_then_listed_fo
     later = make(market, as_of=AS_OF + timedelta(hours=20))
     assert later.plan([symbol]).skipped == {"UNKNOWN": 1}
     later.repair([symbol], is_explicit=False)
-    assert [source for source, _, _ in market.asked] == ["binance", "tradingview"], "another source may know it"
+    sources = [source for source, _, _ in market.asked]
+    assert sources == ["binance", "tradingview", "binance_bulk"], "another source may know it"
     market.asked.clear()
     synchronise(make(market, as_of=AS_OF + DAY), [symbol])
     assert len(market.asked) == 1
