@@ -102,10 +102,6 @@ class SocketRules:
     has_deeper_requests: bool = True
 
 
-# The slow lane of a repair: one symbol after the other, each with a socket of its own.
-SLOW_LANE = SocketRules(sockets=1, symbols_per_socket=1, handshake_waits=(30.0, 60.0))
-
-
 @dataclass(frozen=True)
 class Series:
     """The names by which a packet is known to belong to one try of one request."""

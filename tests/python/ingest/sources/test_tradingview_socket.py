@@ -20,7 +20,6 @@ from ingest.readers import read
 from ingest.sources.common import BarRequest
 from ingest.sources.tradingview_socket import (
     PREFIX_BYTES,
-    SLOW_LANE,
     Series,
     SocketBars,
     SocketRules,
@@ -31,6 +30,7 @@ from ingest.sources.tradingview_socket import (
     read_bars,
     resolved_names,
 )
+from ingest.transport import SLOW_WAITS
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 DAY = 86_400
@@ -278,7 +278,8 @@ def test_many_symbols_share_sockets_and_none_takes_more_than_its_share() -> None
 
 
 def test_the_slow_lane_opens_a_socket_for_each_symbol() -> None:
-    answers, venue, _ = fetch(lambda chart, number: chart.whole(bars_of(5)), "A:X", "A:Y", "A:Z", rules=SLOW_LANE)
+    slow = SocketRules(sockets=1, symbols_per_socket=1, handshake_waits=SLOW_WAITS)
+    answers, venue, _ = fetch(lambda chart, number: chart.whole(bars_of(5)), "A:X", "A:Y", "A:Z", rules=slow)
     assert len(venue.handshakes) == len(answers) == 3
 
 
