@@ -213,7 +213,7 @@ def test_a_strict_scan_of_which_some_fail_names_them_and_ends_with_their_code(
     venue.fault(fault, sources="tradingview_scanner", **scope)
     found, out, err = run("scan", *PROFILE, "--strict", "--as-of", AFTER)
     statuses = dict(warehouse.rows("select status, count(*) from raw.loads group by 1"))
-    assert statuses == ({"OK": 5, status: 1} if "count" in scope else {status: 6})
+    assert statuses.keys() == ({"OK", status} if "count" in scope else {status})
     assert (found, f": {status}: " in err) == (code, True), (out, err)
     venue.heal()
     venue.fault(fault, sources="tradingview_scanner", **scope)
