@@ -508,6 +508,7 @@ def _store_wave(
         for outcome in outcomes:
             _require_identity(outcome)
         _insert_loads(connection, wave, outcomes)
+        registry.note_listings(connection, wave[0].command_id)
     except BaseException:
         _roll_back(connection)
         raise

@@ -19,7 +19,7 @@ from ingest.answers import Answer
 from ingest.sources import binance, binance_bulk, tradingview_scanner, tradingview_socket, yahoo
 from ingest.sources.common import BarRequest
 from ingest.sources.tradingview_socket import SocketBars, SocketRules
-from ingest.transport import Clock, Pacing, Progress, RetryRules, Transport, gathered, is_loopback
+from ingest.transport import SLOW_WAITS, Clock, Pacing, Progress, RetryRules, Transport, gathered, is_loopback
 
 if TYPE_CHECKING:
     from quantmill.manifest.scanners import Scanner
@@ -38,7 +38,6 @@ _SOURCES: Mapping[str, str] = {
 }
 # Pacing protects a service; one on this machine (a simulated venue) needs none.
 LOOPBACK_PACING = Pacing(requests_per_second=10_000.0)
-SLOW_WAITS = (30.0, 60.0)
 
 
 class _StatedPacing(Protocol):

@@ -38,11 +38,6 @@ FEATURE_ATTEMPTS = 3
 FEATURE_WAIT = 3.0
 METADATA_SHARE = 0.95
 DATA, HEALTH, NETWORK = 3, 4, 5
-# Where a failure lies, when there was no answer at all.
-_NETWORK_CODES = (
-    "CONNECTION", "TIMEOUT", "RATE_LIMITED", "SERVER_ERROR", "CIRCUIT_OPEN", "GEO_BLOCKED", "BANNED", "CAPTCHA",
-    "HTML_PAGE", "HTTP_ERROR", "HANDSHAKE", "FAILED",
-)  # fmt: skip
 
 
 @dataclass
@@ -169,7 +164,10 @@ class Cycle:
         if not result.exit_code and statuses["OK_EMPTY"] == len(landed) and self.is_strict:
             result.exit_code = DATA
             result.failed.append("every scanner of the profile came back empty")
-        if not result.exit_code and statuses["REJECTED"]:
+        # Whose scan failed has no candidates today, though others have theirs.
+        if not result.exit_code and statuses["FAILED"] and self.is_strict:
+            result.exit_code = NETWORK
+        if not result.exit_code and (statuses["REJECTED"] or (statuses["PARTIAL"] and self.is_strict)):
             result.exit_code = DATA
         result.remedy = f"make scan-run PROFILE={self.profile}"
 
@@ -459,7 +457,7 @@ class Cycle:
             steps.append(self.features)
         for step in steps:
             results.append(step())
-            if results[-1].command == "scan" and results[-1].exit_code == NETWORK:
+            if results[-1].command == "scan" and all(one.status == "FAILED" for _, one in results[-1].loads):
                 break
         take_snapshot(self.session.connection)
         return results

@@ -199,6 +199,26 @@ def note_answers(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], o
     )
 
 
+def note_listings(connection: duckdb.DuckDBPyConnection, command_id: str) -> None:
+    """Write who was delisted or listed again since the last call, as the loads of one command left the registry."""
+    connection.execute(
+        """
+        insert into ops.symbol_listings
+        with last_words as (
+            select symbol, arg_max(is_listed, place) as is_listed, max(max(place)) over () as last_place
+            from ops.symbol_listings group by symbol
+        )
+        select coalesce((select any_value(last_place) from last_words), 0) + row_number() over (order by known.symbol),
+            known.symbol, known.status != 'DELISTED', known.last_attempt_utc, known.reason, $command_id
+        from ops.symbol_registry as known
+        left join last_words on last_words.symbol = known.symbol
+        where (known.status != 'DELISTED') != coalesce(last_words.is_listed, true)
+        order by known.symbol
+        """,
+        {"command_id": command_id},
+    )
+
+
 def is_beside_prices(load: Load) -> bool:
     """Return whether a load brings a source's total-return series, which stands beside the prices of its symbol."""
     return load.request.get("adjustment") == "total_return" and "layout" not in load.request

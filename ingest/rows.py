@@ -258,11 +258,13 @@ def _register(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
         connection.execute("""
             update ops.symbol_registry as known set
                 status = case when is_trading then 'REGISTERED' else 'DELISTED' end,
-                reason = case when is_trading then 'listed again' else 'the exchange says ' || said end
+                reason = case when is_trading then 'listed again' else 'the exchange says ' || said end,
+                last_attempt_utc = detected_at
             from (
-                select symbol, max(payload ->> 'status') as said,
+                select fated.symbol, max(payload ->> 'status') as said, max(batch.detected_at) as detected_at,
                     coalesce(max(payload ->> 'status') = 'TRADING', true) as is_trading
-                from temp.fated_rows where fate != 'quarantined' group by symbol
+                from temp.fated_rows as fated join temp.batch as batch using (load_id)
+                where fate != 'quarantined' group by fated.symbol
             ) as given
             where given.symbol = known.symbol and (
                 (not is_trading and known.status != 'DELISTED')

@@ -232,6 +232,20 @@ TABLES: tuple[Table, ...] = (
         ("symbol",),
     ),
     Table(
+        "ops.symbol_listings",
+        "One row per symbol and change between listed and delisted, as ops.symbol_registry learned of it. Append-only; "
+        "who was never delisted has none.",
+        (
+            Column("place", "BIGINT NOT NULL", "place in the order of writing, from 1"),
+            Column("symbol", "VARCHAR NOT NULL", "physical symbol, EXCHANGE:TICKER"),
+            Column("is_listed", "BOOLEAN NOT NULL", "false: delisted; true: listed again"),
+            Column("since_utc", "TIMESTAMP NOT NULL", "end of the load that said so, UTC"),
+            Column("reason", "VARCHAR", "reason that the registry gave; NULL where a good load listed it again"),
+            Column("command_id", "VARCHAR NOT NULL", "command that made the load"),
+        ),
+        ("place",),
+    ),
+    Table(
         "ops.sync_runs",
         "One row per pass of a synchronisation. Append-only.",
         (

@@ -108,7 +108,7 @@ class RetryRules:
 
 
 # The slow lane of a repair: a 429 is waited out for 30 s, then for 60 s, and not a third time.
-SLOW_LANE = RetryRules(rate_limit_waits=(30.0, 60.0))
+SLOW_WAITS = (30.0, 60.0)
 
 
 @dataclass(frozen=True)

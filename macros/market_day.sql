@@ -10,8 +10,8 @@
     end
 {%- endmacro %}
 
-{# The place of a source where several have a bar of one session, 1 before 2: what a desk landed itself, then the venue's
-   own archive and interface, then TradingView, then Yahoo. Within one place the newest word counts. #}
+{# The place of a source where several have a bar of one session, 1 before 2: what a desk landed itself, then the
+   venue's own archive and interface, then TradingView, then Yahoo. Within one place the newest word counts. #}
 {% macro source_place(source) -%}
     case {{ source }}
         when 'binance_bulk' then 2 when 'binance' then 3 when 'tradingview' then 4 when 'yahoo' then 5 else 1

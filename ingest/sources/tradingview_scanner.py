@@ -143,7 +143,7 @@ def scan(
                     progress(min(first, due), min(due, target), scanner.scanner_id)
                 if sweep and len(seen) - before >= min(due, target):
                     break
-            # Who moved from a page to come to one that was read stands elsewhere now. Within one page nobody moves.
+            # Who moved to a page that was read already is found in another sweep; within one page nobody moves.
             if fault is not None or not left or len(pages) - read == 1 or len(seen) - before >= min(due, target):
                 break
         if fault is not None:

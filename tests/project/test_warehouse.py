@@ -28,6 +28,7 @@ LANDED = {
     "raw.resolutions": AS_RECEIVED,
     "raw.quarantine": "load_id kind code severity symbol payload detail detected_at_utc resolution",
     "ops.symbol_registry": "symbol status reason last_final_session last_attempt_utc consecutive_failures",
+    "ops.symbol_listings": "place symbol is_listed since_utc reason command_id",
     "ops.snapshots": "snapshot_id max_load_id content_hash created_at_utc",
 }
 

@@ -46,13 +46,12 @@ words as (
     union all
     select
         symbol,
-        last_attempt_utc as observed_at_utc,
+        since_utc as observed_at_utc,
         '~registry' as load_id,
-        0 as row_number,
-        false as is_active,
+        place as row_number,
+        is_listed as is_active,
         null as facts
-    from {{ ref('stg_symbol_registry') }}
-    where status = 'DELISTED'
+    from {{ ref('stg_symbol_listings') }}
 
 ),
 

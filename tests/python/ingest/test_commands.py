@@ -268,6 +268,27 @@ def test_the_newest_scan_is_the_latest_and_not_the_one_that_landed_last(venue: V
         assert earlier_symbols(session.connection, long_ago, as_of, current) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "scope", "status", "code"),
+    [
+        ("html", {"skip": 1, "count": 1}, "FAILED", 5),
+        ("lost_rows", {"rows": 5}, "PARTIAL", 3),
+        ("unknown_column", {"skip": 1, "count": 1}, "REJECTED", 3),
+    ],
+)
+def test_a_strict_scan_of_which_some_fail_names_them_and_ends_with_their_code(
+    venue: Venue, run: Run, warehouse: Any, fault: str, scope: dict[str, int], status: str, code: int
+) -> None:
+    venue.fault(fault, sources="tradingview_scanner", **scope)
+    found, out, err = run("scan", *PROFILE, "--strict", "--as-of", AFTER)
+    statuses = dict(warehouse.rows("select status, count(*) from raw.loads group by 1"))
+    assert statuses.keys() == ({"OK", status} if "count" in scope else {status})
+    assert (found, f": {status}: " in err) == (code, True), (out, err)
+    venue.heal()
+    venue.fault(fault, sources="tradingview_scanner", **scope)
+    assert run("scan", *PROFILE, "--as-of", NEXT)[0] == (3 if status == "REJECTED" else 0)
+
+
 def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run: Run, warehouse: Any) -> None:
     code, out, _ = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER, "--dry-run")
     assert code == 0

@@ -14,6 +14,7 @@ from quantmill.errors import UsageError
 
 from ingest import registry, thresholds
 from ingest.answers import Answer
+from ingest.loads import land_answers
 from ingest.sources.common import BarRequest
 from ingest.sync import Rules, Synchroniser
 from tests.python.ingest.venue_answers import DAY, closes, klines
@@ -316,6 +317,25 @@ def test_who_the_source_no_longer_knows_is_delisted_after_ten_sessions(make: Any
     synchronise(one, [symbol])
     assert state(one, symbol)["status"] == "DELISTED"
     assert one.plan([symbol], is_forced=True).skipped == {"DELISTED": 1}
+
+
+def test_who_is_listed_again_keeps_the_time_in_which_he_was_not(make: Any, warehouse: Any) -> None:
+    market = Market()
+    symbol = "BINANCE:LUNAUSDT"
+    synchronise(make(market), [symbol])
+    market.unknown.add(symbol)
+    synchronise(make(market, as_of=AS_OF + 11 * DAY), [symbol])
+    market.unknown.clear()
+    one = make(market, as_of=AS_OF + 30 * DAY)
+    request = BarRequest(symbol, 600, one.as_of)
+    market.as_of = one.as_of
+    land_answers(one.session, market.bars("binance", [request]), context=lambda _: {"symbol": symbol})
+    assert state(one, symbol)["status"] == "STABLE"
+    listings = one.session.connection.execute(
+        "select symbol, is_listed, since_utc from ops.symbol_listings order by place"
+    ).fetchall()
+    assert [(row[0], row[1]) for row in listings] == [(symbol, False), (symbol, True)]
+    assert listings[0][2] < listings[1][2]
 
 
 @pytest.mark.parametrize(("moment", "verdict"), [((28, 23, 59), "OK"), ((29, 0, 0), "DEGRADED"), ((29, 0, 1), "STALE")])

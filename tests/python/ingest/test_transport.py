@@ -14,7 +14,7 @@ from quantmill.errors import BadValue
 
 from ingest.transport import (
     PREFIX_BYTES,
-    SLOW_LANE,
+    SLOW_WAITS,
     Breaker,
     Pacer,
     Pacing,
@@ -109,7 +109,7 @@ def test_a_service_that_asks_for_an_hour_is_not_waited_for() -> None:
 def test_the_slow_lane_waits_30_and_60_seconds_for_a_429_and_then_gives_up() -> None:
     waits = Waits()
     with web_service([Given(429)] * 3) as service:
-        reply = client(service.address, waits).with_rules(SLOW_LANE).get("/x")
+        reply = client(service.address, waits).with_rules(RetryRules(rate_limit_waits=SLOW_WAITS)).get("/x")
     assert reply.code == "RATE_LIMITED"
     assert [one for one in waits.seconds if one in (30.0, 60.0)] == [30.0, 60.0]
 
@@ -117,7 +117,7 @@ def test_the_slow_lane_waits_30_and_60_seconds_for_a_429_and_then_gives_up() -> 
 def test_the_slow_lane_does_not_wait_for_a_service_that_asks_for_a_day() -> None:
     waits = Waits()
     with web_service([Given(429, headers={"Retry-After": "86400"})]) as service:
-        reply = client(service.address, waits).with_rules(SLOW_LANE).get("/x")
+        reply = client(service.address, waits).with_rules(RetryRules(rate_limit_waits=SLOW_WAITS)).get("/x")
     assert (reply.code, len(reply.attempts), waits.seconds) == ("RATE_LIMITED", 1, [])
 
 

@@ -152,7 +152,7 @@ def test_a_service_that_gives_one_row_at_a_time_is_not_asked_for_ever() -> None:
 
 
 def moving(shifts: list[int]) -> Callable[[Asked], Given]:
-    """Return a service of 200 rows whose second page begins later by the shift of each sweep, and of the last one on."""
+    """Return a service of 200 rows whose second page begins earlier by the shift of each sweep, then of the last."""
     rows, left = market(200), iter(shifts)
 
     def answer(asked: Asked) -> Given:
