@@ -65,7 +65,7 @@ def _fit(z, iterations, tolerance):  # type: ignore[no-untyped-def]
     previous = -math.inf
     for _ in range(iterations):
         likelihood = _forward(z, mean, variance, start, stay, density, forward, scale)
-        if abs(likelihood - previous) < tolerance:
+        if abs(likelihood - previous) < tolerance * n:
             break
         previous = likelihood
         weight, stayed = np.zeros(2), np.zeros(2)

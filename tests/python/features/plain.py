@@ -266,7 +266,7 @@ def high_volatility(returns: Floats, iterations: int = 100, tolerance: float = 1
     for _ in range(iterations):
         density, alpha = forward()
         likelihood = np.logaddexp.reduce(alpha[-1])
-        if abs(likelihood - previous) < tolerance:
+        if abs(likelihood - previous) < tolerance * n:
             break
         previous = likelihood
         beta = np.zeros((n, 2))

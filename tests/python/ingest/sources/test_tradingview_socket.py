@@ -31,7 +31,6 @@ from ingest.sources.tradingview_socket import (
     read_bars,
     resolved_names,
 )
-from ingest.transport import SLOW_WAITS
 
 NOW = datetime(2025, 3, 1, 0, 10, tzinfo=UTC)
 DAY = 86_400
