@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from quantmill.manifest.home import Home
-from support import ROOT, SHORT, copy_of_home, dbt_build, ingest
+from support import ROOT, SHORT, copy_of_home, dbt_build, ingest, land_newest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,14 +62,11 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Home], None
 
 @pytest.fixture(scope="session")
 def landed_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home in which the embedded prices are landed and nothing is built; nobody writes to it."""
+    """A home in which the newest 800 sessions of the embedded prices are landed; nobody builds in it.
 
-    def make(home: Home) -> None:
-        home.state.mkdir()
-        landed = ingest(home, "sample")
-        assert landed.code == 0, landed.output
-
-    return once(tmp_path_factory, "landed", make)
+    A tenth of the history has all that the short grid reads, and its features cost a tenth.
+    """
+    return once(tmp_path_factory, "landed", land_newest)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +82,7 @@ def short_home(tmp_path_factory: pytest.TempPathFactory, landed_home: Home) -> H
 
 
 @pytest.fixture(scope="session")
-def sample_home(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Home:
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home in which profile `sample` was landed, built and published; nobody writes to it.
 
     With QUANTMILL_TEST_HOME set, the home at that path is used as it is: quicker while writing tests.
@@ -95,8 +92,10 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtur
         return Home(root=ROOT, state=Path(ready))
 
     def make(home: Home) -> None:
-        landed = request.getfixturevalue("landed_home")
-        built = dbt_build(copy_of_home(landed, home.state), has_unit_tests=True)
+        home.state.mkdir()
+        landed = ingest(home, "sample")
+        assert landed.code == 0, landed.output
+        built = dbt_build(home, has_unit_tests=True)
         assert built.code == 0, built.output
 
     return once(tmp_path_factory, "sample", make)

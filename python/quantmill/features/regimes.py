@@ -170,10 +170,10 @@ def volatility_states(returns: Floats, offsets: Integers) -> tuple[Floats, NDArr
     text where there is none.
 
     A hidden Markov model with two Gaussian states is fitted to the standardised size of the last 252 returns (at least
-    40) by expectation maximisation from their quartiles, to a change of the mean log-likelihood of 1e-4 or 100 iterations.
-    HIGH_VOL needs a probability above 0.5 and moves at least twice as large as in the other state. NaN where too few
-    rows stand, nothing moves, or a state holds less than one row. Half of pure noise is HIGH_VOL at some time: a state
-    confirms a crisis and never makes one.
+    40) by expectation maximisation from their quartiles, until the mean log-likelihood changes by less than 1e-4, or
+    100 times. HIGH_VOL needs a probability above 0.5 and moves at least twice as large as in the other state. NaN where
+    too few rows stand, nothing moves, or a state holds less than one row. Half of pure noise is HIGH_VOL at some time:
+    a state confirms a crisis and never makes one.
     """
     from quantmill.features import _hidden_states
 

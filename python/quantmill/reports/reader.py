@@ -31,14 +31,19 @@ class Reader:
     def __init__(self, answers: Answers) -> None:
         self.ask = answers
         self._metrics: dict[tuple[str, str], dict[str, Any]] | None = None
+        self._settings: Mapping[str, Any] | None = None
 
     def run(self) -> Row:
         """Return the row of the run."""
         return self.ask("run")[0]
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
         """Return the resolved settings by dotted key."""
-        return {row["key"]: json.loads(row["value"]) for row in self.ask("settings")}
+        # asked each time, as a section shows what it asked, but read once
+        asked = self.ask("settings")
+        if self._settings is None:
+            self._settings = {row["key"]: json.loads(row["value"]) for row in asked}
+        return self._settings
 
     def setting(self, key: str) -> Any:
         """Return one setting; raises `MissingData` where the run has none of that name."""

@@ -67,9 +67,9 @@ def market(scans: Sequence[tuple[Scanner, datetime, list[dict[str, Any]]]], **ch
     listed = ", ".join(f"'{symbol}'" for symbol in sorted(symbols))
     days = "unnest(generate_series(date '2024-10-01', date '2025-03-01', interval 1 day))"
     held = f"from (select unnest([{listed}]) as symbol), (select cast({days} as date) as day)"
-    pipeline.give(
-        "daily_returns", f"select symbol, day as session_date, 0.0 as simple_return, 1 as session_count {held}"
-    )
+    known = "cast(day + interval 1 day as timestamp) as known_at_utc"
+    returns = f"symbol, day as session_date, 0.0 as simple_return, 1 as session_count, {known}"
+    pipeline.give("daily_returns", f"select {returns} {held}")
     pipeline.give("symbol_health", f"select symbol, day as as_of_date, 'OK' as verdict {held}")
     pipeline.give("bar_gaps", "select '' as symbol, date '2000-01-01' as session_date, 0 as run_length limit 0")
     pipeline.give(
