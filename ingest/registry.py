@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.calendars import fill_prefixes, fill_sessions, session_date_sql
 from ingest.judging import CONTAMINATION, RENAMED, fill_facts
 from ingest.landing import Load, utc_moment
-from ingest.thresholds import DELISTED_SESSIONS, HEALTH_SESSIONS, LOCK_MINUTES
+from ingest.thresholds import DELISTED_SESSIONS, HEALTH_SESSIONS, LOCK_MINUTES, PEG_SHARE
 
 if TYPE_CHECKING:
     import duckdb
@@ -409,6 +409,8 @@ def describe_health(
         summed as (
             select symbol, any_value(calendar_id) as calendar_id, count(*) as expected_count,
                 count(*) filter (where is_missing) as missing_count, max(stall) as longest_stall,
+                -- a dollar coin may close at one dollar day after day
+                any_value(calendar_id) = '24/7' and median(abs(close - 1)) < {PEG_SHARE} as is_pegged,
                 count(*) filter (where is_unadjusted) as adjusted_missing_count,
                 arg_max(is_unadjusted, session_number) filter (where not is_missing) as is_last_unadjusted,
                 max(run_length) filter (where is_missing) as longest_run,
@@ -447,7 +449,7 @@ def describe_health(
                     when facts.calendar_id is null and date_diff('day', reach.last_session, $as_of::date) > 5
                         then 'STALE'
                     when (facts.calendar_id = '24/7' and missing_count > 0) or longest_run >= 2
-                        or missing_count > 0.02 * expected_count or longest_stall > 3
+                        or missing_count > 0.02 * expected_count or (longest_stall > 3 and not is_pegged)
                         or (sessions_behind = 1 and arrived.calendar_id is not null)
                         or is_last_unadjusted or adjusted_missing_count > 0.02 * expected_count
                         or coalesce(known.status = 'DEGRADED'

@@ -61,3 +61,5 @@ LOCK_MINUTES = 15
 DELISTED_SESSIONS = 10
 MAX_CYCLES = 2
 HEALTH_SESSIONS = 500
+# Closes of a dollar coin are within this share of one dollar (D2.7); such a series may stand still.
+PEG_SHARE = 0.005

@@ -281,7 +281,7 @@ final as (
                 end,
                 ['"' || one.gate || '":' || one.ok for one in entries],
                 case when is_trend_met is not null then ['"trend_combined":' || is_trend_met] else [] end,
-                case when len(ensured_symbols) > 0 then ['"forced":' || is_forced] else [] end,
+                case when is_forced then ['"forced":true'] else [] end,
                 ['"all":' || is_passed]
             ),
             ','

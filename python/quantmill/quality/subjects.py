@@ -52,7 +52,9 @@ class Subject:
             "session_bars": f"(select * from features.session_bars where {mine} and known_at_utc <= {instant})",
             "daily_returns": f"(select * from features.daily_returns where {mine} and known_at_utc <= {instant})",
             "bar_spikes": f"(select * from features.bar_spikes where (symbol, session_date) in ({closed}))",
-            "bar_verdicts": f"(select * from features.bar_verdicts where {mine} and close_utc <= {instant})",
+            # a bar off the calendar has no close: its day is over a day after it opened
+            "bar_verdicts": f"(select * from features.bar_verdicts where {mine}"
+            f" and coalesce(close_utc, opened_at_utc + interval 1 day) <= {instant})",
             # not by the time of the row, which is what is judged
             "factor_history": f"(select * from features.factor_history where (symbol, session_date) in ({closed}))",
             "bar_gaps": f"(select * from features.bar_gaps where (symbol, session_date) in ({closed}))",

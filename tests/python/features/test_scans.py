@@ -363,10 +363,15 @@ def test_eligibility_asks_for_the_turnover_of_own_bars_and_passes_do_not_wait_fo
 
 def test_a_forced_symbol_comes_back_with_the_gates_it_failed() -> None:
     of = scanner(ensure_symbols=("BINANCE:AAUSDT", "BINANCE:BBUSDT"))
-    pipeline = judged(of, coin("BINANCE:AAUSDT", "AA", "USDT", Value__Traded=1.0, Recommend__All=0.1))
-    assert outcomes(pipeline, "is_kept, is_forced, passes ->> 'all', metadata_status") == {
-        "AAUSDT": (True, True, "false", "OK"),
-        "BBUSDT": (True, True, "false", "MISSING"),
+    pipeline = judged(
+        of,
+        coin("BINANCE:AAUSDT", "AA", "USDT", Value__Traded=1.0, Recommend__All=0.1),
+        coin("BINANCE:CCUSDT", "CC", "USDT"),
+    )
+    assert outcomes(pipeline, "is_kept, is_forced, passes ->> 'forced', passes ->> 'all', metadata_status") == {
+        "AAUSDT": (True, True, "true", "false", "OK"),
+        "BBUSDT": (True, True, "true", "false", "MISSING"),
+        "CCUSDT": (False, False, None, "false", "OK"),
     }
 
 

@@ -393,6 +393,20 @@ def test_who_lacks_the_last_session_that_another_has_is_degraded(make: Any) -> N
     ]
 
 
+def test_a_dollar_coin_may_stand_still_and_no_other(make: Any) -> None:
+    names = {"BINANCE:USDCUSDT": 1.0, "BINANCE:ZUSDT": 7.0}
+    one = make(Market())
+    with_closes = [
+        klines(symbol, closes([level] * 40, last=LAST), received_at=AS_OF, source="binance", count=40)
+        for symbol, level in names.items()
+    ]
+    land_answers(one.session, iter(with_closes))
+    registry.register(one.session.connection, sorted(names), AS_OF)
+    found = {row["symbol"]: (row["verdict"], row["reasons"]) for row in one.health(sorted(names))}
+    assert found["BINANCE:USDCUSDT"][0] == "OK"
+    assert found["BINANCE:ZUSDT"] == ("DEGRADED", "STALL:39")
+
+
 def test_a_dividend_brings_the_whole_total_return_anew_and_it_goes_on(make: Any) -> None:
     symbol = "AMEX:TLT"
     market = Funds(ex_dates=(date(2024, 3, 28), date(2024, 4, 1)))

@@ -31,6 +31,10 @@ PLANTED = {
     "bars.no_bar_comes_from_its_future": [
         f"update features.bar_verdicts set received_at_utc = close_utc - interval 1 second where {A}"
     ],
+    "bars.every_bar_has_a_session": [
+        f"insert into features.bar_verdicts select * replace ({SATURDAY} as session_date, 'OFF_CALENDAR' as verdict,"
+        f" null as close_utc) from features.bar_verdicts where {A}"
+    ],
     "bars.one_bar_per_session": [f"insert into features.session_bars select * from features.session_bars where {A}"],
     "bars.bars_lie_on_the_calendar": [
         f"insert into features.session_bars select * replace ({SATURDAY} as session_date) from features.session_bars"
@@ -142,6 +146,19 @@ def test_a_clean_market_is_green(judged: Judge) -> None:
     assert red(outcomes) == []
     assert list(outcomes) == NAMES
     assert all(outcome.judged_count > 0 for name, outcome in outcomes.items() if name != "spikes.no_open_spike")
+
+
+def test_a_day_on_which_the_whole_venue_traded_off_its_calendar_says_that_the_calendar_is_wrong(judged: Judge) -> None:
+    off = (
+        f"insert into features.bar_verdicts select * replace ({SATURDAY} as session_date, 'OFF_CALENDAR' as verdict,"
+        " null as close_utc) from features.bar_verdicts where session_date = date '2021-03-03' and symbol like "
+    )
+    found = {}
+    for who in ("NYSE:A", "NYSE:%"):
+        outcome = judged(f"{off} '{who}'")["bars.every_bar_has_a_session"]
+        found[who] = {row.symbol: row.detail.endswith("the calendar is wrong") for row in outcome.failures}
+    assert found["NYSE:A"] == {"NYSE:A": False}
+    assert found["NYSE:%"] and all(found["NYSE:%"].values())
 
 
 def test_every_rule_has_a_planted_fault() -> None:
