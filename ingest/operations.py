@@ -482,7 +482,9 @@ class Cycle:
             scope = (
                 f"PROFILE={self.profile}" if self.profile else f"SYMBOL={','.join(row['symbol'] for row in bad[:3])}"
             )
-            result.remedy = f"make data-repair {scope}"
+            # a repair leaves TOXIC symbols alone unless somebody means them
+            forced = " FORCE=1" if self.profile and verdicts["TOXIC"] else ""
+            result.remedy = f"make data-repair {scope}{forced}"
 
     def _tell_pass(self, done: Pass) -> None:
         saved = sum(done.plan.skipped.values())
