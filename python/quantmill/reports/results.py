@@ -132,7 +132,7 @@ def run_section(reader: Reader, section: Section) -> None:
 
 def _universe_sentence(reader: Reader) -> str:
     """Return whom the run could choose from: the symbols of a list, or what how many scanners found."""
-    scanners = reader.setting("universe.scanners")
+    scanners = reader.settings().get("universe.scanners")
     if not scanners:
         return f"{reader.setting('universe.id')}, {len(reader.setting('universe.symbols'))} symbols"
     found = reader.ask("discovery")[0]
