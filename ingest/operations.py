@@ -562,7 +562,6 @@ class Cycle:
             named = (
                 f"PROFILE={self.profile}" if self.profile else f"SYMBOL={','.join(row['symbol'] for row in bad[:3])}"
             )
-<<<<<<< HEAD
             # a profile with a request clock takes its own moment unless told, and TOXIC is left alone unless named
             if self.acquisition and self.acquisition.clock == "request" and self.as_of != self.acquisition.as_of:
                 named += f" AS_OF={self.as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -580,11 +579,6 @@ class Cycle:
                 f"for review, known to no source on two days: {', '.join(named)}; correct or remove them where they "
                 "are named, add an alias where one was renamed, or ask once more with repair --symbol"
             )
-=======
-            # a repair leaves TOXIC symbols alone unless somebody means them
-            forced = " FORCE=1" if self.profile and verdicts["TOXIC"] else ""
-            result.remedy = f"make data-repair {scope}{forced}"
->>>>>>> profiles
 
     def _tell_pass(self, done: Pass) -> None:
         saved = sum(done.plan.skipped.values())

@@ -77,12 +77,8 @@ COUNTS = """
 select table_name, estimated_size from duckdb_tables()
 where schema_name = 'raw' and table_name not in ('loads') order by 1
 """
-<<<<<<< HEAD
-# Estimation rows begin where the look-back of a run does, which moves with its as_of; a deeper repair adds returns.
-=======
 # Left out is what a repair or another as_of may change and no later bar does: estimation rows begin where the look-back
 # of a run does; a series that was healed from another source has its volumes from then on, by which regimes weigh.
->>>>>>> profiles
 DECIDED = """
 select windows.* exclude (run_id, window_index, estimation_row, estimation_start_date, test_row, regime_score),
     candidates.* exclude (run_id, window_set, window_index, return_count)
