@@ -248,7 +248,7 @@ def test_the_incident_is_named_and_its_loads_are_rejected(story: Story) -> None:
     assert story.said["incident"].code == 4, "the profile is strict"
     output = story.said["incident"].output
     assert f"{SPIKED}: TOXIC" in output and "verdict_STALE 1" in output, output
-    assert "make data-repair PROFILE=crypto_rating_all FORCE=1" in output
+    assert "make data-repair PROFILE=crypto_rating_all AS_OF=2026-01-03T00:10:00Z FORCE=1" in output
 
 
 def test_the_models_call_the_spiked_symbols_toxic_and_their_neighbours_sound(story: Story) -> None:
