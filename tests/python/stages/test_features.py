@@ -8,9 +8,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from quantmill.errors import DataContractError
+from quantmill.features.regimes import RegimeWeights
 from quantmill.stages.features import bar_factor_table, regime_table, return_factor_table
 
 START = date(2020, 1, 1)
+# the weights of every class, as the specification has them
+WEIGHTS_SCHEMA = pa.schema(
+    [
+        ("asset_class", pa.string()),
+        *((name, pa.float64()) for name in vars(RegimeWeights())),
+        ("tuned_from", pa.date32()),
+        ("tuned_to", pa.date32()),
+    ]
+)
+WEIGHTS = pa.Table.from_pylist([{"asset_class": "other", **vars(RegimeWeights())}], WEIGHTS_SCHEMA)
 
 
 def days(count: int) -> list[date]:
@@ -91,7 +102,7 @@ def test_a_class_has_a_regime_on_each_session_with_five_members() -> None:
     table = pa.Table.from_pylist(
         [row for row in rows if row["symbol"] != "X:5" or row["session_date"] > days(10)[-1]], SCHEMA
     )
-    found = regime_table(table).to_pylist()
+    found = regime_table(table, WEIGHTS).to_pylist()
     assert {row["asset_class"] for row in found} == {"crypto", "etf"}
     crypto = [row for row in found if row["asset_class"] == "crypto"]
     assert [row["session_date"] for row in crypto] == days(70)
@@ -110,13 +121,24 @@ def test_a_class_has_a_regime_on_each_session_with_five_members() -> None:
 
 
 def test_liquidity_makes_the_weighting() -> None:
-    found = regime_table(pa.Table.from_pylist(members("equity", 5, 3, liquidity=7.0), SCHEMA))
+    found = regime_table(pa.Table.from_pylist(members("equity", 5, 3, liquidity=7.0), SCHEMA), WEIGHTS)
     assert found["weighting"].to_pylist() == ["liquidity"] * 3
 
 
 def test_no_class_with_five_members_has_no_regimes() -> None:
     for rows in ([], members("index", 1, 30)):
-        found = regime_table(pa.Table.from_pylist(rows, SCHEMA))
+        found = regime_table(pa.Table.from_pylist(rows, SCHEMA), WEIGHTS)
         assert found.num_rows == 0
         assert "label" in found.column_names
         assert not [field.name for field in found.schema if pa.types.is_null(field.type)]
+
+
+def test_a_class_has_its_own_weights_and_says_what_they_were_tuned_on() -> None:
+    table = pa.Table.from_pylist(members("equity", 5, 70) + members("etf", 5, 70), SCHEMA)
+    tuned = vars(RegimeWeights(volatility_ratio=0.60, turbulence=0.0))
+    span = {"tuned_from": date(2015, 1, 2), "tuned_to": date(2019, 12, 31)}
+    rows = pa.Table.from_pylist([*WEIGHTS.to_pylist(), {"asset_class": "etf", **tuned, **span}], WEIGHTS_SCHEMA)
+    found, before = regime_table(table, rows).to_pylist(), regime_table(table, WEIGHTS).to_pylist()
+    assert [row["score"] for row in found[:70]] == [row["score"] for row in before[:70]]
+    assert all(row["score"] != old["score"] for row, old in zip(found[100:], before[100:], strict=True))
+    assert {(row["asset_class"], row["tuned_to"]) for row in found} == {("equity", None), ("etf", date(2019, 12, 31))}
