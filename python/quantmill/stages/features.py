@@ -150,8 +150,11 @@ def _table(rows: pa.Table, keys: tuple[str, ...], columns: Mapping[str, NDArray[
     """Return the keys of `rows` beside `columns`; NaN becomes NULL, and columns named `_count` integers."""
     import pyarrow as pa
 
-    arrays = {
-        name: pa.array(values.astype(np.int32)) if name.endswith("_count") else pa.array(values, from_pandas=True)
-        for name, values in columns.items()
-    }
+    def array(name: str, values: NDArray[Any]) -> pa.Array:
+        if name.endswith("_count"):
+            return pa.array(values.astype(np.int32))
+        # texts with None among them are objects, and without rows they would have no type
+        return pa.array(values, pa.string() if values.dtype == object else None, from_pandas=True)
+
+    arrays = {name: array(name, values) for name, values in columns.items()}
     return pa.table({**{key: rows[key] for key in keys}, **arrays})
