@@ -58,7 +58,7 @@ class Warehouse:
                 "where schema_name in ('raw', 'ops') order by 1"
             )
         ]
-        assert len(names) == 17
+        assert len(names) == 18
         return {name: self.rows(f"select * from {name} order by all") for name in names}
 
 
