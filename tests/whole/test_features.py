@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from python.features import plain
+from quantmill.features.regimes import RegimeWeights
 from quantmill.manifest.home import Home
 from quantmill.stages.features import regime_table, return_factor_table
 from support import ask, copy_of_home, dbt_build
@@ -72,12 +73,14 @@ def test_factors_and_regimes_up_to_a_cut_are_those_of_the_whole_history(
         where asset_type = 'stock' order by asset_class, session_date, symbol
         """,
     )
-    assert regime_table(members.filter(before)).equals(regime_table(members).filter(before))
+    untuned = {"asset_class": "other", **vars(RegimeWeights()), "tuned_from": None, "tuned_to": None}
+    weights = pa.Table.from_pylist([untuned])
+    assert regime_table(members.filter(before), weights).equals(regime_table(members, weights).filter(before))
     published = arrow(
         sample_home,
         "select score, label from features.market_regimes where asset_class = 'equity' order by session_date",
     )
-    assert regime_table(members).select(["score", "label"]).equals(published)
+    assert regime_table(members, weights).select(["score", "label"]).equals(published)
 
 
 def test_the_regime_of_the_real_market_agrees_with_its_second_implementation(sample_home: Home) -> None:
