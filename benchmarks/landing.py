@@ -155,7 +155,9 @@ def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]
     from ingest.network import Network, Ways, can_have
     from ingest.sync import Rules, Synchroniser
     from ingest.thresholds import DEPTH_BEYOND_LOOKBACK
+    from quantmill.manifest.acquisition import load_interfaces
 
+    interfaces = {str(name): one for name, one in load_interfaces(ROOT / "manifest").items()}
     rules = Rules(bar_sources=("tradingview",), lookback_sessions=depth - DEPTH_BEYOND_LOOKBACK)
     wanted = oldest_listings(symbols)
     # a Tuesday and the day after it, when every market of the simulated venue had a session
@@ -173,8 +175,8 @@ def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]
         def synchronise(scope: list[str], moment: datetime) -> Any:
             now["moment"] = moment
             network = Network(
-                Ways(clock=lambda: now["moment"]), addresses={"tradingview_socket": addresses["tradingview_socket"]},
-                market_clock=moment,
+                Ways(clock=lambda: now["moment"]), interfaces=interfaces, market_clock=moment,
+                addresses={"tradingview_socket": addresses["tradingview_socket"]},
             )  # fmt: skip
             one = Synchroniser(
                 session, network, rules, as_of=moment, can_have=can_have, tell=tell, timer=time.monotonic
