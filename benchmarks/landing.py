@@ -151,11 +151,12 @@ def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]
     The second day brings nine of ten symbols up to date before the pass that is looked at: it asks for the others
     alone, and `ops.sync_runs` says what that saved. The processor time is that of this process in the first loads.
     """
+    from quantmill.manifest.acquisition import load_interfaces
+
     from ingest.loads import open_session
     from ingest.network import Network, Ways, can_have
     from ingest.sync import Rules, Synchroniser
     from ingest.thresholds import DEPTH_BEYOND_LOOKBACK
-    from quantmill.manifest.acquisition import load_interfaces
 
     interfaces = {str(name): one for name, one in load_interfaces(ROOT / "manifest").items()}
     rules = Rules(bar_sources=("tradingview",), lookback_sessions=depth - DEPTH_BEYOND_LOOKBACK)
