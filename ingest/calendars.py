@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from quantmill.errors import DataContractError
 
 from ingest.exchanges import EXCHANGES
 
@@ -15,8 +14,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-FIRST_SESSION = date(1990, 1, 1)
-LAST_SESSION = date(2035, 12, 31)
+ROOT = Path(__file__).resolve().parents[1]
+# No source of ours reaches further back.
+FIRST_BAR = datetime(1990, 1, 1)
 
 # What a listing prefix says, as a table: time zone, calendar and class of a symbol whose metadata say nothing else.
 _PREFIXES = """
@@ -26,32 +26,13 @@ create or replace temp table prefixes (prefix varchar, timezone varchar, calenda
 
 @cache
 def _sessions(calendar_id: str) -> pa.Table:
-    """Return the sessions of one calendar: session_date, open_utc and close_utc without a zone, in order."""
-    import exchange_calendars
+    """Return the sessions of one calendar, as the models have them, with their numbers, in order."""
     import pyarrow as pa
+    from quantmill.manifest.calendars import calendar_sessions, read_corrections
 
-    try:
-        calendar = exchange_calendars.get_calendar(calendar_id, start=str(FIRST_SESSION), end=str(LAST_SESSION))
-    except exchange_calendars.errors.InvalidCalendarName:
-        raise DataContractError(
-            f"symbols name the calendar {calendar_id!r}, which exchange_calendars does not have",
-            remedy="land metadata with one of its names, such as XNYS or 24/7",
-            calendar_id=calendar_id,
-        ) from None
-    except ValueError:
-        # A calendar may not reach back as far: its own beginning then.
-        calendar = exchange_calendars.get_calendar(calendar_id, end=str(LAST_SESSION))
-    schedule = calendar.schedule
-    count = len(schedule)
-    return pa.table(
-        {
-            "calendar_id": pa.array([calendar_id] * count),
-            "session_number": pa.array(range(1, count + 1), pa.int64()),
-            "session_date": pa.array(schedule.index.to_numpy().astype("datetime64[D]")),
-            "open_utc": pa.array(schedule["open"].dt.tz_convert(None).to_numpy().astype("datetime64[us]")),
-            "close_utc": pa.array(schedule["close"].dt.tz_convert(None).to_numpy().astype("datetime64[us]")),
-        }
-    )
+    found = calendar_sessions([calendar_id], FIRST_BAR, read_corrections(ROOT))
+    numbers = pa.array(range(1, len(found) + 1), pa.int64())
+    return found.drop_columns(["is_half_day"]).add_column(1, "session_number", numbers)
 
 
 def fill_sessions(connection: duckdb.DuckDBPyConnection, calendar_ids: Iterable[str]) -> None:

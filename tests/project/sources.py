@@ -16,7 +16,12 @@ from support import ROOT
 GROUND = ("errors", "frames", "manifest")
 LAYERS = ("features", "selection", "synthesis", "allocation", "simulation", "judgement", "meta", "state")
 # The manifest is files, and the home is where they lie: these are the core's border to its surroundings.
-FILE_READERS = ("quantmill.manifest.home", "quantmill.manifest.compose", "quantmill.manifest.files")
+FILE_READERS = (
+    "quantmill.manifest.calendars",
+    "quantmill.manifest.compose",
+    "quantmill.manifest.files",
+    "quantmill.manifest.home",
+)
 
 
 @dataclass(frozen=True)

@@ -175,11 +175,11 @@ class Pipeline:
         self.connection.execute(f"insert into {name} values {places}", list(cells))
 
     def _calendar(self) -> None:
-        from quantmill.features.calendars import calendar_sessions
+        from quantmill.manifest.calendars import calendar_sessions
 
         names = [name for (name,) in self.ask("select distinct calendar_id from symbols order by 1")]
         first = self.ask("select min(opened_at_utc) from raw.bars")[0][0]
-        sessions = calendar_sessions(names, first)
+        sessions = calendar_sessions(names, first, ())
         self.connection.register("sessions", sessions)
         self.connection.execute("create or replace table calc_market_calendar as select * from sessions")
         self.connection.unregister("sessions")
