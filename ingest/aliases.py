@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingest import judging, thresholds
 from ingest.calendars import fill_prefixes, session_date_sql
-from ingest.loads import Outcome, Session, land_words
+from ingest.loads import Session, land_words
+from ingest.storing import Outcome
 
 if TYPE_CHECKING:
     import duckdb

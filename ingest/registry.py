@@ -20,7 +20,7 @@ from ingest.thresholds import DELISTED_SESSIONS, HEALTH_SESSIONS, LOCK_MINUTES, 
 if TYPE_CHECKING:
     import duckdb
 
-    from ingest.loads import Outcome
+    from ingest.storing import Outcome
 
 
 # How the reason of a symbol begins that nobody asks for any more until a person has looked.
@@ -576,6 +576,38 @@ def last_adjusted(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str])
             [list(symbols)],
         ).fetchall()
     )
+
+
+def unlisted(connection: duckdb.DuckDBPyConnection, markets: Mapping[str, str], as_of: datetime) -> set[str]:
+    """Return those symbols of Binance (market by symbol: spot or usdm) that its newest whole answer does not list.
+
+    Without an answer of the market by `as_of` nobody is known to be gone. A listing that is still named, though it does
+    not trade any more, is one that the live interface still answers for.
+    """
+    rows = connection.execute(
+        """
+        with wanted as (
+            select unnest($symbols::varchar[]) as symbol, unnest($markets::varchar[]) as market
+        ),
+        answers as (
+            select limits.load_id, max(limits.received_at_utc) as received_at_utc,
+                case when bool_or(limits.symbol like '%.P') then 'usdm' else 'spot' end as market
+            from raw.execution_limits as limits
+            join raw.loads as loads on loads.load_id = limits.load_id and loads.status in ('OK', 'UP_TO_DATE')
+                and loads.source = 'binance'
+            where limits.received_at_utc <= $as_of
+            group by limits.load_id
+        ),
+        newest as (
+            select market, arg_max(load_id, (received_at_utc, load_id)) as load_id from answers group by market
+        )
+        select wanted.symbol from wanted join newest using (market)
+        anti join raw.execution_limits as listed
+            on listed.symbol = wanted.symbol and listed.load_id = newest.load_id
+        """,
+        {"symbols": list(markets), "markets": list(markets.values()), "as_of": _naive(as_of)},
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def sessions_between(connection: duckdb.DuckDBPyConnection, calendar_id: str, after: date, until: date) -> int:

@@ -20,8 +20,11 @@ from ingest.answers import Answer
 from ingest.calendars import expected_sessions, fill_prefixes
 from ingest.judging import fill_facts
 from ingest.landing import Load, canonical_json
-from ingest.loads import Outcome, Session, land_answers
+from ingest.loads import Session, land_answers
+from ingest.sources.binance import binance_ticker
 from ingest.sources.common import BarRequest
+from ingest.stopping import Stop
+from ingest.storing import Outcome
 
 FAILING = ("MISSING", "STALE", "DEGRADED")
 FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGRESS"})
@@ -113,7 +116,10 @@ def sources_of(symbol: str, rules: Rules, can_have: CanHave) -> list[str]:
 
 
 class Synchroniser:
-    """Plans and runs the passes of one command. `as_of` is aware; `timer` measures seconds of a symbol's repair."""
+    """Plans and runs the passes of one command.
+
+    `as_of` is aware; `timer` measures seconds of a symbol's repair; once `stop` is set no pass begins.
+    """
 
     def __init__(
         self,
@@ -125,7 +131,9 @@ class Synchroniser:
         can_have: CanHave,
         tell: Teller,
         timer: Callable[[], float],
+        stop: Stop | None = None,
     ) -> None:
+        self.stop = stop or Stop()
         self.session = session
         self.network = network
         self.rules = rules
@@ -149,6 +157,7 @@ class Synchroniser:
         expected = self.expected(wanted)
         known = registry.states(connection, wanted)
         adjusted = registry.last_adjusted(connection, wanted)
+        gone = self._unlisted(wanted)
         plan = Plan(symbol_count=len(wanted))
         now = self.as_of.astimezone(UTC).replace(tzinfo=None)
         fresh = now - timedelta(hours=thresholds.FRESH_HOURS)
@@ -185,11 +194,18 @@ class Synchroniser:
                 is_forced=is_forced,
                 status=status,
                 last_adjusted=adjusted.get(symbol),
+                is_gone=symbol in gone,
             )
             if not items:
                 plan.skipped["NO_SOURCE"] += 1
             plan.items += items
         return plan
+
+    def _unlisted(self, symbols: Sequence[str]) -> set[str]:
+        """Return those symbols that their venue does not list any more, by what it said last."""
+        found = {symbol: binance_ticker(symbol) for symbol in symbols}
+        markets = {symbol: one[0] for symbol, one in found.items() if one is not None}
+        return registry.unlisted(self.session.connection, markets, self.as_of)
 
     def expected(self, symbols: Sequence[str]) -> dict[str, date | None]:
         """Return the last complete session of each symbol at `as_of`; None where its calendar is unknown."""
@@ -231,9 +247,17 @@ class Synchroniser:
         is_forced: bool,
         status: str,
         last_adjusted: date | None,
+        is_gone: bool,
     ) -> list[Item]:
-        """Return the series of one symbol in the normal pass."""
+        """Return the series of one symbol in the normal pass.
+
+        Of whom the venue does not list any more the archives are asked at once: no live source knows a bar of it.
+        """
         sources = sources_of(symbol, self.rules, self.can_have)
+        archives = [source for source in sources if source in ARCHIVES]
+        if is_gone and last is None and archives:
+            count = self.rules.first_depth
+            return [Item(symbol, archives[0], count, "GONE", None, until=self.as_of, is_forced=is_forced)]
         live = [source for source in sources if source not in ARCHIVES]
         if not live:
             return []
@@ -264,10 +288,17 @@ class Synchroniser:
         landed: list[tuple[Load, Outcome]] = []
         try:
             for source in sorted({item.source for item in plan.items}, key=self._place):
+                if self.stop.is_set():
+                    break
                 items = [item for item in plan.items if item.source == source]
                 landed += self._ask(name, source, items, is_slow=is_slow)
         finally:
             registry.unlock(session.connection, owner)
+        if self.stop.is_set():
+            answered = {(load.source, load.request.get("symbol")) for load, _ in landed}
+            kept = [item for item in plan.items if (item.source, item.symbol) in answered]
+            plan.skipped["INTERRUPTED"] += len(plan.items) - len(kept)
+            plan.items = kept
         done = Pass(name, plan, landed)
         self.passes.append(done)
         saved = sum(plan.skipped.values())
@@ -374,6 +405,8 @@ class Synchroniser:
             before = {_standing(row) for row in failing}
             passes = ("slow", "alternate", "archives") if only_slow else REPAIR_PASSES
             for name in passes:
+                if self.stop.is_set():
+                    return self._settle(symbols, is_final=False)
                 failing = self._within_time(self.failing(suspects, is_toxic_too=is_explicit), started)
                 if not failing:
                     break
@@ -386,9 +419,23 @@ class Synchroniser:
             after = {_standing(row) for row in self.failing(suspects, is_toxic_too=is_explicit)}
             if not after or after == before:
                 break
+        if self.stop.is_set():
+            return self._settle(symbols, is_final=False)
         if not only_slow:
             self._confirm_genesis(symbols)
         return self._settle(symbols, is_final=True)
+
+    def first_repair(self, symbols: Sequence[str], *, only_slow: bool, is_explicit: bool) -> Plan:
+        """Return what a repair would ask for first, without asking."""
+        plan = Plan()
+        failing = self.failing(symbols, is_toxic_too=is_explicit) if symbols else []
+        for name in ("slow",) if only_slow else ("force", "gaps"):
+            found = self._repair_plan(name, failing, is_explicit=is_explicit)
+            plan.items += found.items
+            plan.skipped += found.skipped
+        plan.symbol_count = len(set(symbols))
+        plan.skipped["HEALTHY"] += len(set(symbols)) - len(failing)
+        return plan
 
     def _within_time(self, failing: Sequence[dict[str, Any]], started: dict[str, float]) -> list[dict[str, Any]]:
         """Return those whose repair has not used up its minute."""

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ingest.answers import Answer
-from ingest.loads import Outcome, land_answers
+from ingest.loads import land_answers
 from ingest.releases import land_resolution
+from ingest.storing import Outcome
 from tests.python.ingest.venue_answers import DAY, RECEIVED, closes, klines, lookup, steady
 
 EXPECTED = "2024-03-27"

@@ -12,6 +12,7 @@ import pytest
 from loopback import Asked, Given, closed_port, given_json, web_service
 from quantmill.errors import BadValue
 
+from ingest.stopping import Stop
 from ingest.transport import (
     PREFIX_BYTES,
     SLOW_WAITS,
@@ -263,7 +264,7 @@ def test_no_more_requests_are_open_than_the_pacing_allows() -> None:
 
     with web_service(answer) as service:
         venue = client(service.address, Waits(), pacing=Pacing(1e6, concurrent=2))
-        list(gathered(range(12), lambda _: venue.get("/x"), workers=6))
+        list(gathered(range(12), lambda _: venue.get("/x"), workers=6, stop=Stop()))
     assert state["most"] == 2
 
 
