@@ -47,7 +47,7 @@ def heed_aliases(
     stored = {
         symbol: json.loads(payload)
         for symbol, payload in connection.execute("""
-            select symbol, payload from raw.symbol_aliases
+            select symbol, payload from raw.symbol_aliases where (payload ->> 'verdict') != 'LISTED_AS'
             qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
         """).fetchall()
     }

@@ -260,6 +260,14 @@ class Network:
             progress=progress,
         )
 
+    def symbol_fields(
+        self, symbols: Sequence[str], fields: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[Answer]:
+        """Yield what the service says of symbols one by one, whichever prefix they are written with."""
+        return tradingview_scanner.symbol_fields(
+            symbols, fields, self.transport("tradingview_scanner"), progress=progress
+        )
+
     def limits(
         self, markets: Sequence[binance.Market] = ("spot", "usdm"), *, progress: Progress | None = None
     ) -> Iterator[Answer]:

@@ -19,7 +19,8 @@ from ingest.aliases import heed_aliases
 from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
-from ingest.loads import Session, land_answers
+from ingest.listings import is_prefix_loose, judge_listings, known_listings, listed
+from ingest.loads import Session, land_answers, land_words
 from ingest.scope import check_symbols, earlier_symbols, passing_symbols, scope_symbols
 from ingest.stopping import Stop
 from ingest.storing import Outcome, take_snapshot
@@ -98,10 +99,12 @@ class Cycle:
     def scope(self) -> list[str]:
         """Return the symbols that the command is about. Raises `UsageError` where there is none."""
         if self.symbols:
-            return check_symbols(self.symbols)
-        if self.acquisition is None:
+            symbols = check_symbols(self.symbols)
+        elif self.acquisition is None:
             raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
-        return scope_symbols(self.session.connection, self.acquisition)
+        else:
+            symbols = scope_symbols(self.session.connection, self.acquisition)
+        return listed(symbols, known_listings(self.session.connection))
 
     def followed(self) -> list[str]:
         """Return the scope and whoever was a candidate within the look-back: what is fetched and healed."""
@@ -243,6 +246,7 @@ class Cycle:
             if not wanted and len(uncovered) <= (1 - METADATA_SHARE) * len(active):
                 break
         self._judge_network(result, result.loads)
+        wanted = self._look_up(wanted, fields, result)
         if wanted:
             shown = ", ".join(wanted[:5]) + (" ..." if len(wanted) > 5 else "")
             result.failed.append(f"{len(wanted)} of {len(symbols)} symbols have no metadata: {shown}")
@@ -254,6 +258,31 @@ class Cycle:
             if self.is_strict and not result.exit_code:
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
+
+    def _look_up(self, symbols: Sequence[str], fields: Sequence[str], result: Result) -> list[str]:
+        """Look up one by one whom the market did not answer for under the prefix that was written.
+
+        Lands where they really list, and their description; returns those that stay unknown.
+        """
+        loose = [symbol for symbol in symbols if is_prefix_loose(symbol)]
+        if not loose or self.stop.is_set() or result.exit_code == NETWORK:
+            return list(symbols)
+        with self.tell("listings", len(loose)) as progress:
+            answers = self.network.symbol_fields(loose, fields, progress=progress)
+            landed = land_answers(self.session, answers)
+        self._count(result, landed, lambda load: str(load.request["symbol"]), is_told=False)
+        words = judge_listings(self.session.connection, [load.load_id for load, _ in landed])
+        if words:
+            land_words(self.session, "symbol_aliases", source="tradingview", origin="symbol lookup", rows=words)
+        found = {row["symbol"]: row["new_symbol"] for row in words}
+        for symbol, new in sorted(found.items()):
+            result.notes.append(f'{symbol} is listed as {new}: add "{symbol}": "{new}" to manifest/listings.yml')
+        undescribed = self._without("symbol_metadata", sorted(found.values()))
+        if undescribed and not self.stop.is_set():
+            with self.tell("metadata of listings", len(undescribed)) as progress:
+                more = land_answers(self.session, self._fields(undescribed, fields, "symbol_metadata", progress))
+            self._count(result, more, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+        return [symbol for symbol in symbols if symbol not in found]
 
     def _coverage(self, symbols: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the active symbols, and those of them whose tick, lot size and precision nobody has stated.

@@ -155,7 +155,8 @@ TABLES: tuple[Table, ...] = (
     Table(
         "raw.symbol_aliases",
         "One row per renamed symbol and judgement of it: under which symbol it goes on since when, and whether the two "
-        "histories were proven to be one. The newest of a symbol counts. Append-only.",
+        "histories were proven to be one; or per symbol written under another exchange than lists it. The newest of a "
+        "symbol counts. Append-only.",
         _as_received("alias"),
     ),
     Table(

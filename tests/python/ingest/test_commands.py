@@ -513,3 +513,35 @@ def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(venue: Venue
     assert begun < loads == days_of_scanners, "no scanner is asked twice for a day"
     assert run(*replay)[0] == 0
     assert warehouse.rows(scanned) == [(loads, loads)]
+
+
+def test_a_fund_under_the_wrong_prefix_is_looked_up_and_its_listing_is_fetched(
+    run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OD-9: TLT is written as an AMEX fund and listed on NASDAQ."""
+    with Venue(Market(symbols=["AMEX:SPY", "NASDAQ:TLT"]), port=0) as venue:
+        for name, address in venue.addresses().items():
+            monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+        etf = ("--profile", "simulated_etf", "--as-of", AFTER)
+        scope = (*etf, "--symbol", "AMEX:TLT,AMEX:SPY,AMEX:NOSUCH")
+        out = run("metadata", *scope)[1]
+        assert 'AMEX:TLT is listed as NASDAQ:TLT: add "AMEX:TLT": "NASDAQ:TLT" to manifest/listings.yml' in out
+        assert "1 of 3 symbols have no metadata: AMEX:NOSUCH" in out
+        assert [entry.query for entry in venue.requests(path="/symbol") if "SPY" in entry.query] == []
+        ((payload,),) = warehouse.rows("select payload from raw.symbol_aliases")
+        word = json.loads(payload)
+        assert (word["symbol"], word["new_symbol"], word["code"]) == ("AMEX:TLT", "NASDAQ:TLT", "ALIAS_LISTING")
+        proof = word["detail"].split()[-1]
+        assert warehouse.rows("select symbol from raw.symbol_metadata where load_id = ?", proof) == [("AMEX:TLT",)]
+        assert run("bars", *etf, "--symbol", "AMEX:TLT")[0] == 0
+        assert warehouse.rows("select distinct symbol from raw.bars") == [("NASDAQ:TLT",)]
+        assert run("aliases", "--as-of", AFTER)[0] == 0
+        assert count(warehouse, "raw.symbol_aliases where symbol = 'AMEX:TLT'") == 1, (
+            "the manifest of renamed symbols has no say in it"
+        )
+        venue.requests_log.clear()
+        assert run("metadata", *etf, "--symbol", "AMEX:TLT")[0] == 0
+        assert venue.requests(path="/symbol") == []
+        before = warehouse.raw_tables()
+        rebuild(warehouse.home, say=warehouse.said.append)
+        assert warehouse.raw_tables() == before

@@ -282,14 +282,14 @@ def test_a_used_up_weight_holds_requests_until_the_next_minute() -> None:
 
 
 def test_gathered_yields_everything_and_stops_when_the_consumer_does() -> None:
-    assert sorted(gathered(range(50), lambda n: n * n, workers=3)) == [n * n for n in range(50)]
+    assert sorted(gathered(range(50), lambda n: n * n, workers=3, stop=Stop())) == [n * n for n in range(50)]
     begun: list[int] = []
 
     def work(number: int) -> int:
         begun.append(number)
         return number
 
-    results: Iterator[int] = gathered(range(1000), work, workers=2)
+    results: Iterator[int] = gathered(range(1000), work, workers=2, stop=Stop())
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert len(begun) <= 8
@@ -300,7 +300,7 @@ def test_an_error_of_ours_in_a_thread_reaches_the_consumer() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(gathered([1], work, workers=2))
+        list(gathered([1], work, workers=2, stop=Stop()))
 
 
 @pytest.mark.parametrize("address", ["", "ftp://host", "http://", "host:80", "http://host:port", "http://host:0"])
