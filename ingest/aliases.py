@@ -105,7 +105,8 @@ def _judged(connection: duckdb.DuckDBPyConnection, aliases: Sequence[Alias], as_
         shared as (
             select pairs.old_symbol, olds.adjustment, abs(olds.close / news.close - 1) as off, case
                     when facts.asset_class is distinct from 'crypto' then {thresholds.LISTED_SHARE}
-                    when {is_same_venue} then {thresholds.SAME_VENUE_SHARE}
+                    when {is_same_venue} then greatest(
+                        {thresholds.SAME_VENUE_SHARE}, {judging.tick_share("facts.tick_size", "news.close")})
                     else {thresholds.CROSS_VENUE_SHARE} end as tolerance
             from pairs
             join temp.alias_closes as olds on olds.symbol = pairs.old_symbol

@@ -52,7 +52,8 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 bool_or(code = 'SUSPECT_DROP'
                     or (code in ('OVERLAP_MISMATCH', 'CORPORATE_ACTION') and severity = 'reject')) as is_suspect
             from temp.offences
-            where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT')
+            where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT',
+                'EXCHANGE_WITHOUT_CALENDAR')
             group by all
         ),
         seen as (

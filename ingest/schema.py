@@ -194,7 +194,8 @@ TABLES: tuple[Table, ...] = (
                 "code",
                 "VARCHAR NOT NULL",
                 "TOXIC_RETURN, IMPOSSIBLE, SUSPECT_DROP, CROSS_LEVEL, DUPLICATE_ROW, OVERLAP_MISMATCH, "
-                "CORPORATE_ACTION, STRAY_BAR, SPLIT_SUSPECT, EXTREME, VOLUME_SPIKE or CORROBORATED",
+                "CORPORATE_ACTION, STRAY_BAR, SPLIT_SUSPECT, EXTREME, VOLUME_SPIKE, EXCHANGE_WITHOUT_CALENDAR or "
+                "CORROBORATED",
             ),
             Column(
                 "severity",
