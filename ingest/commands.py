@@ -21,6 +21,7 @@ from ingest.sources.local_files import parse_moment
 from ingest.stopping import Stop, heeded
 from ingest.sync import Rules
 from ingest.telling import teller
+from ingest.thresholds import REPAIR_SECONDS
 
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
@@ -85,6 +86,7 @@ def run_command(
         lookback_sessions=acquisition.lookback_sessions if acquisition else 500,
         has_rating_history=acquisition.has_rating_history if acquisition else False,
         has_total_return=acquisition.has_total_return if acquisition else False,
+        repair_seconds=acquisition.repair_seconds if acquisition else REPAIR_SECONDS,
         profile=wish.profile,
     )
     interfaces = (

@@ -233,6 +233,11 @@ TABLES: tuple[Table, ...] = (
             Column("lock_owner", "VARCHAR", "command that is fetching the symbol; NULL when none is"),
             Column("lock_until_utc", "TIMESTAMP", "when the lock ends by itself, UTC"),
             Column("unknown_since", "DATE", "UTC day on which a source first did not know it; NULL since one does"),
+            Column(
+                "repair_postponed_utc",
+                "TIMESTAMP",
+                "moment of a repair whose time was over before it came to the symbol, UTC; NULL since one did",
+            ),
         ),
         ("symbol",),
     ),

@@ -391,7 +391,7 @@ def test_a_batch_is_stored_as_its_loads_would_be_one_by_one(warehouse: Any, tmp_
         assert warehouse.rows(f"{query} order by all") == alone.rows(f"{query} order by all")
 
 
-@pytest.mark.parametrize(("off", "status"), [(0.01, "OK"), (0.021, "REJECTED")])
+@pytest.mark.parametrize(("off", "status"), [(0.0099, "OK"), (0.021, "REJECTED")])
 @pytest.mark.parametrize("source", ["binance", "tradingview"])
 def test_one_tick_is_no_difference_where_a_tick_is_known(warehouse: Any, off: float, status: str, source: str) -> None:
     """At a price of 2 a tick of 0.01 is half a percent: far beyond the relative tolerances."""
@@ -403,7 +403,7 @@ def test_one_tick_is_no_difference_where_a_tick_is_known(warehouse: Any, off: fl
         values = [round(value, 2) for value in steady(2.0)]
         land_answers(session, [klines(symbol, closes(values))], context=_context(EXPECTED))
         other = klines(
-            symbol, closes([round(v + off * (-1) ** n, 3) for n, v in enumerate(values)]), count=60, source=source
+            symbol, closes([round(v + off * (-1) ** n, 4) for n, v in enumerate(values)]), count=60, source=source
         )
         context = _context(EXPECTED, **({"pass": "alternate"} if source == "tradingview" else {}))
         ((_, outcome),) = land_answers(session, [other], context=context)
