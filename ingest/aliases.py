@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingest import judging, thresholds
 from ingest.calendars import fill_prefixes, session_date_sql
-from ingest.loads import Outcome, Session, land_words
+from ingest.loads import Session, land_words
+from ingest.storing import Outcome
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,7 +47,7 @@ def heed_aliases(
     stored = {
         symbol: json.loads(payload)
         for symbol, payload in connection.execute("""
-            select symbol, payload from raw.symbol_aliases
+            select symbol, payload from raw.symbol_aliases where (payload ->> 'verdict') != 'LISTED_AS'
             qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
         """).fetchall()
     }
@@ -104,7 +105,8 @@ def _judged(connection: duckdb.DuckDBPyConnection, aliases: Sequence[Alias], as_
         shared as (
             select pairs.old_symbol, olds.adjustment, abs(olds.close / news.close - 1) as off, case
                     when facts.asset_class is distinct from 'crypto' then {thresholds.LISTED_SHARE}
-                    when {is_same_venue} then {thresholds.SAME_VENUE_SHARE}
+                    when {is_same_venue} then greatest(
+                        {thresholds.SAME_VENUE_SHARE}, {judging.tick_share("facts.tick_size", "news.close")})
                     else {thresholds.CROSS_VENUE_SHARE} end as tolerance
             from pairs
             join temp.alias_closes as olds on olds.symbol = pairs.old_symbol

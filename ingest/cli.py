@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ingest.loads import Outcome
+    from ingest.storing import Outcome
 
 IMPORT_EXAMPLE = """
 \b
@@ -62,7 +62,7 @@ def cli() -> None:
     """Bring data into the warehouse: land it, judge it, keep what was received.
 
     \b
-    Exit codes: 0 done, 2 usage, 3 data, 4 health, 5 network, 6 warehouse, 130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 data, 4 health, 5 network, 6 warehouse, 130 interrupted (143 by SIGTERM).
     """
 
 
@@ -74,8 +74,9 @@ def sample(force: bool) -> None:
     say("landing the embedded prices")
     from quantmill.manifest.home import current_home
 
-    from ingest.loads import describe, open_session
+    from ingest.loads import open_session
     from ingest.sources.embedded import land_embedded, package_folder, read_manifest
+    from ingest.storing import describe
 
     home = current_home()
     source = read_manifest(home.manifest / "sources" / "embedded.yml")
@@ -163,7 +164,7 @@ def import_command(
     say(f"reading {file}")
     from quantmill.manifest.home import current_home
 
-    from ingest.loads import describe, open_session
+    from ingest.loads import open_session
     from ingest.sources.local_files import (
         Description,
         ImportOptions,
@@ -173,6 +174,7 @@ def import_command(
         parse_moment,
         read_symbol_map,
     )
+    from ingest.storing import describe
 
     options = ImportOptions(
         source=source,
@@ -243,9 +245,10 @@ def resolve(symbol: str, sessions: tuple[datetime, ...], code: str, reason: str,
 
     from quantmill.manifest.home import current_home
 
-    from ingest.loads import describe, open_session
+    from ingest.loads import open_session
     from ingest.releases import land_resolution
     from ingest.sources.common import require_symbol
+    from ingest.storing import describe
 
     who = by if by is not None else getuser()
     with open_session(current_home(), holder=f"ingest resolve {require_symbol(symbol)}", clock=_now, say=say) as opened:
@@ -369,6 +372,7 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
             "--record", type=click.Path(path_type=Path), help="Folder to keep all answers in, for --fixtures."
         ),
         click.option("--dry-run", is_flag=True, help="Say what would be asked for, ask nobody, change nothing."),
+        click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON instead of a table."),
         click.option("--force", is_flag=True, help="Ask also for what is fresh, locked or TOXIC."),
         click.option(
             "--strict", is_flag=True, help="End with 4 unless every symbol is OK, as strict profiles always do."
@@ -452,6 +456,7 @@ def _run(
     fixtures: Path | None,
     record: Path | None,
     dry_run: bool,
+    as_json: bool,
     force: bool,
     strict: bool,
     waiver: str | None = None,
@@ -462,13 +467,14 @@ def _run(
     say = _voice()
     from ingest.commands import Wish, run_command
 
-    run_command(
+    results = run_command(
         Wish(
             command=command,
             profile=profile,
             symbols=tuple(part.strip() for text in (*symbols, scope or "") for part in text.split(",") if part.strip()),
             as_of=as_of,
             is_dry=dry_run,
+            is_json=as_json,
             is_forced=force,
             is_strict=strict,
             waiver=waiver,
@@ -481,6 +487,8 @@ def _run(
         say=say,
         environment=os.environ,
     )
+    # what is worse than an interruption was raised
+    click.get_current_context().exit(max((result.exit_code for result in results), default=0))
 
 
 @cli.command()

@@ -14,12 +14,14 @@ from quantmill.manifest.acquisition import addresses_of, load_interfaces
 from quantmill.manifest.aliases import load_aliases
 from quantmill.manifest.home import current_home
 
-from ingest.loads import open_session
-from ingest.operations import Cycle, Result, planned
+from ingest.loads import Session, open_session, open_view
+from ingest.operations import Cycle, Result
 from ingest.scope import check_symbols
 from ingest.sources.local_files import parse_moment
+from ingest.stopping import Stop, heeded
 from ingest.sync import Rules
 from ingest.telling import teller
+from ingest.thresholds import REPAIR_SECONDS
 
 if TYPE_CHECKING:
     from quantmill.manifest.acquisition import Acquisition
@@ -42,6 +44,7 @@ class Wish:
     symbols: tuple[str, ...] = ()
     as_of: str | None = None
     is_dry: bool = False
+    is_json: bool = False
     is_forced: bool = False
     is_strict: bool = False
     waiver: str | None = None
@@ -58,9 +61,10 @@ def run_command(
     say: Callable[[str], None],
     environment: Mapping[str, str],
     timer: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Result]:
     """Run a data command; return its results, or raise what its exit code stands for when it ended with one.
+
+    Ctrl-C and SIGTERM end it between two answers: what has arrived is landed, and the results have that exit code.
 
     A profile with a request clock takes `as_of` for now, everywhere; one with the wall clock refuses a past `as_of`,
     except for `audit`, which asks nobody.
@@ -69,6 +73,8 @@ def run_command(
     check_symbols(wish.symbols)
     if wish.profile is None and not wish.symbols and wish.command not in ("recover",):
         raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
+    if wish.is_json and not wish.is_dry:
+        raise UsageError("--json is of --dry-run alone", remedy="add --dry-run, or leave --json out")
     acquisition = _acquisition(home.manifest, wish.profile, environment)
     fixtures = _fixtures(wish)
     moment = _moment(wish, acquisition, fixtures, clock)
@@ -80,6 +86,7 @@ def run_command(
         lookback_sessions=acquisition.lookback_sessions if acquisition else 500,
         has_rating_history=acquisition.has_rating_history if acquisition else False,
         has_total_return=acquisition.has_total_return if acquisition else False,
+        repair_seconds=acquisition.repair_seconds if acquisition else REPAIR_SECONDS,
         profile=wish.profile,
     )
     interfaces = (
@@ -88,6 +95,7 @@ def run_command(
         else {str(name): one for name, one in load_interfaces(home.manifest).items()}
     )
     now = {"moment": moment}
+    stop = Stop()
 
     def session_clock() -> datetime:
         return now["moment"] if is_request_clock else clock()
@@ -98,7 +106,7 @@ def run_command(
         if fixtures is not None:
             return fixtures
         network = Network(
-            Ways(clock=session_clock, sleep=sleep, timer=timer),
+            Ways(clock=session_clock, sleep=stop.rest, timer=timer, stop=stop),
             interfaces=interfaces,
             addresses=acquisition.addresses if acquisition else addresses_of(environment),
             market_clock=at if is_request_clock else None,
@@ -115,9 +123,8 @@ def run_command(
 
         return asked(source, symbol, interval, adjustment)
 
-    results: list[Result] = []
-    with open_session(home, holder=f"ingest {wish.command}", clock=session_clock, say=say) as session:
-        cycle = Cycle(
+    def make_cycle(session: Session) -> Cycle:
+        return Cycle(
             session=session,
             as_of=moment,
             make_network=make_network,
@@ -126,26 +133,42 @@ def run_command(
             can_have=can_have,
             tell=teller(say),
             timer=timer,
-            sleep=sleep,
+            sleep=stop.rest,
             symbols=wish.symbols,
             is_forced=wish.is_forced,
             is_strict=wish.is_strict or bool(acquisition and acquisition.is_strict),
             waiver=wish.waiver,
             aliases=load_aliases(home.manifest),
+            stop=stop,
+            is_replay=wish.first is not None,
         )
-        if wish.is_dry:
-            for line in planned(cycle, wish.command):
-                say(line)
-            return []
-        for day in days:
-            cycle.as_of = now["moment"] = day
-            if len(days) > 1:
-                say(f"as of {day:%Y-%m-%d %H:%M}Z")
-            done = getattr(cycle, wish.command)()
-            results += done if isinstance(done, list) else [done]
-            if len(days) > 1 and not results[-1].exit_code:
-                described = cycle.welcome()
-                results += [described] if described else []
+
+    if wish.is_dry:
+        from ingest.planning import foresee, show
+
+        addresses = acquisition.addresses if acquisition else addresses_of(environment)
+        with open_view(home, clock=session_clock, say=say) as (view, waiting):
+            cycle = make_cycle(view)
+            found = foresee(cycle, wish.command, interfaces=interfaces, addresses=addresses, waiting=waiting)
+        show(found, as_json=wish.is_json)
+        return []
+    results: list[Result] = []
+    with open_session(home, holder=f"ingest {wish.command}", clock=session_clock, say=say) as session:
+        cycle = make_cycle(session)
+        with heeded(stop):
+            for day in days:
+                cycle.as_of = now["moment"] = day
+                if len(days) > 1:
+                    say(f"as of {day:%Y-%m-%d %H:%M}Z")
+                done = getattr(cycle, wish.command)()
+                results += done if isinstance(done, list) else [done]
+                if stop.is_set():
+                    break
+                if len(days) > 1 and not results[-1].exit_code:
+                    described = cycle.welcome()
+                    results += [described] if described else []
+    if stop.is_set():
+        return results
     _raise_for(results, say, is_request_clock=is_request_clock)
     return results
 

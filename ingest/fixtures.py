@@ -6,6 +6,7 @@ One JSON file per question:
 - `bars/<source>/<EXCHANGE>_<TICKER>.<interval>.<adjustment>.json`
 - `symbol_metadata/<market>.<16 hex>.json` and `vendor_features/...`: the digits are of the symbols and fields asked for
 - `execution_limits/<market>.json`
+- `symbol/<EXCHANGE>_<TICKER>.json`, for symbols whose prefix had to be looked up
 
 A file is a list of `{"asked": {...}, "answers": [...]}` in the order of recording. An answer has the fields of
 `ingest.answers.Answer`; its payload is text where it is UTF-8, else base64. Of several recordings of one question the
@@ -54,6 +55,10 @@ def _of_fields(symbols: Sequence[str], names: Sequence[str], kind: str, market: 
     asked = {"symbols": sorted(set(symbols)), "fields": list(names)}
     mark = digest(canonical_json(asked).encode())[:16]
     return Path(kind, f"{market}.{mark}.json"), asked, f"{kind} of {len(asked['symbols'])} symbols of {market}"
+
+
+def _of_symbol(symbol: str) -> Question:
+    return Path("symbol", f"{symbol.replace(':', '_', 1)}.json"), {}, f"the description of {symbol}"
 
 
 def _of_limits(market: str) -> Question:
@@ -106,6 +111,13 @@ class Fixtures:
     ) -> Iterator[Answer]:
         """Yield the recorded fields of exactly these symbols."""
         return self._told([_of_fields(symbols, fields, kind, market)], progress)
+
+    def symbol_fields(
+        self, symbols: Sequence[str], fields: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[Answer]:
+        """Yield the recorded description of each symbol; one that was never looked up is left out."""
+        asked = [_of_symbol(one) for one in sorted(set(symbols))]
+        return self._told([one for one in asked if (self.folder / one[0]).is_file()], progress)
 
     def limits(
         self, markets: Sequence[Market] = ("spot", "usdm"), *, progress: Progress | None = None
@@ -183,6 +195,13 @@ class Recorder:
         """Yield the fields of symbols."""
         answers = self.network.fields(symbols, fields, kind=kind, market=market, progress=progress)
         return self._kept(answers, _of_fields(symbols, fields, kind, market))
+
+    def symbol_fields(
+        self, symbols: Sequence[str], fields: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[Answer]:
+        """Yield what the service says of each symbol."""
+        answers = self.network.symbol_fields(symbols, fields, progress=progress)
+        return self._kept(answers, lambda answer: _of_symbol(answer.request["symbol"]))
 
     def limits(
         self, markets: Sequence[Market] = ("spot", "usdm"), *, progress: Progress | None = None

@@ -14,6 +14,7 @@ one symbol in one load. Rows that differ from what is stored are looked at, toge
 | IMPOSSIBLE       | a close at or below zero | the row is OHLC_INVALID, its symbol TOXIC |
 | SUSPECT_DROP     | a return below -99 %, or a level six times off the median of 20 | the row waits for corroboration |
 | STRAY_BAR        | at most five bars before a gap of more than 20 sessions | the row is left out |
+| EXCHANGE_WITHOUT_CALENDAR | nobody knows which sessions the symbol should have | kept; strays are not judged |
 | SPLIT_SUSPECT    | a close ratio within 1 % of a common split, without an action | kept, listed |
 | EXTREME, VOLUME_SPIKE | beyond 100 %; ten deviations above the mean volume | kept, listed |
 """
@@ -49,7 +50,10 @@ _LENGTHS = " ".join(f"when '{name}' then interval '{length}'" for name, length i
 
 
 def fill_facts(connection: duckdb.DuckDBPyConnection, symbols: list[str]) -> None:
-    """Make `temp.facts`: calendar_id, timezone and asset_class of each symbol, from its metadata, else its prefix."""
+    """Make `temp.facts`: calendar_id, timezone and asset_class of each symbol, from its metadata, else its prefix.
+
+    tick_size is the venue's, else that of the metadata; NULL where nobody has stated it.
+    """
     connection.execute(
         """
         create or replace temp table facts as
@@ -61,16 +65,32 @@ def fill_facts(connection: duckdb.DuckDBPyConnection, symbols: list[str]) -> Non
                 arg_max((payload ->> 'timezone'), (received_at_utc, load_id, row_number))
                     filter (where (payload ->> 'calendar_id') is not null) as timezone,
                 arg_max((payload ->> 'asset_class'), (received_at_utc, load_id, row_number))
-                    filter (where (payload ->> 'asset_class') is not null) as asset_class
+                    filter (where (payload ->> 'asset_class') is not null) as asset_class,
+                arg_max(coalesce(try_cast(payload ->> 'tick_size' as double),
+                        try_cast(payload ->> 'minmov' as double)
+                            / nullif(try_cast(payload ->> 'pricescale' as double), 0)),
+                    (received_at_utc, load_id, row_number))
+                    filter (where (payload ->> 'tick_size') is not null or (payload ->> 'pricescale') is not null)
+                    as tick_size
             from raw.symbol_metadata as meta semi join wanted using (symbol) group by meta.symbol
+        ),
+        limited as (
+            select symbol, try_cast(json_extract_string(payload, '$.filters[*].tickSize')[1] as double) as tick_size
+            from (
+                select limits.symbol,
+                    arg_max(payload, (received_at_utc, limits.load_id, limits.row_number)) as payload
+                from raw.execution_limits as limits semi join wanted using (symbol) group by limits.symbol
+            )
         )
         select wanted.symbol, coalesce(described.calendar_id, prefixes.calendar_id) as calendar_id,
             coalesce(described.timezone, prefixes.timezone) as timezone,
             case coalesce(described.asset_class, prefixes.asset_class)
                 when 'etf' then 'equity' when 'index' then 'equity'
-                else coalesce(described.asset_class, prefixes.asset_class) end as asset_class
+                else coalesce(described.asset_class, prefixes.asset_class) end as asset_class,
+            coalesce(nullif(limited.tick_size, 0), nullif(described.tick_size, 0)) as tick_size
         from wanted
         left join described using (symbol)
+        left join limited using (symbol)
         left join temp.prefixes as prefixes on prefixes.prefix = split_part(wanted.symbol, ':', 1)
         """,
         {"symbols": symbols},
@@ -166,6 +186,7 @@ def check(connection: duckdb.DuckDBPyConnection) -> None:
     if _count(connection, "select count(*) from temp.fated where fate in ('new', 'superseding')"):
         _merge(connection)
         # A stray is left out first, so that the first real bar is not measured against it.
+        _find_calendarless(connection)
         _find_strays(connection)
         _find_moves(connection)
         _find_duplicates(connection)
@@ -262,12 +283,18 @@ def _find_moves(connection: duckdb.DuckDBPyConnection) -> None:
     _find_donors(connection)
 
 
-def _agreement(asset_class: str, source: str, other: str) -> str:
-    """Return the SQL of the relative difference up to which final closes of two sources agree."""
+def _agreement(asset_class: str, source: str, other: str, *, tick: str, close: str) -> str:
+    """Return the SQL of the share of `close` up to which final closes of two sources agree; one tick on one venue."""
     return f"""case
         when {asset_class} != 'crypto' then {thresholds.LISTED_SHARE}
-        when {source} in {VENUE_SOURCES} and {other} in {VENUE_SOURCES} then {thresholds.SAME_VENUE_SHARE}
+        when {source} in {VENUE_SOURCES} and {other} in {VENUE_SOURCES}
+            then greatest({thresholds.SAME_VENUE_SHARE}, {tick_share(tick, close)})
         else {thresholds.CROSS_VENUE_SHARE} end"""
+
+
+def tick_share(tick: str, close: str) -> str:
+    """Return the SQL of one tick as a share of a close, rounded up by what a double cannot hold; 0 for none known."""
+    return f"(coalesce({tick}, 0) / {close} * (1 + 1e-6) + 1e-12 * ({tick} is not null)::int)"
 
 
 def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
@@ -278,7 +305,7 @@ def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
             moves.simple_return, moves.level_jump, series.source, series.interval,
             {session_date_sql("moves.opened_at_utc", "facts.asset_class", "coalesce(facts.timezone, 'UTC')")}
                 as session_date,
-            facts.asset_class
+            facts.asset_class, facts.tick_size
         from temp.moves as moves
         join temp.series as series using (series_id)
         left join temp.facts as facts on facts.symbol = series.symbol
@@ -287,7 +314,13 @@ def _find_suspects(connection: duckdb.DuckDBPyConnection) -> None:
     if not _count(connection, "select count(*) from temp.suspects"):
         return
     other_session = session_date_sql("bars.opened_at_utc", "suspects.asset_class", "coalesce(facts.timezone, 'UTC')")
-    tolerance = _agreement("suspects.asset_class", "suspects.source", "other.source")
+    tolerance = _agreement(
+        "suspects.asset_class",
+        "suspects.source",
+        "other.source",
+        tick="suspects.tick_size",
+        close="suspects.close",
+    )
     # A row that two sources quarantined for the same level is no row of a wrong symbol.
     connection.execute(f"""
         create or replace temp table releases as
@@ -493,7 +526,8 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
     """Compare the last overlapping final bars with the stored ones."""
     near = " and ".join(
         f"(fated.{field} is null or context.{field} is null "
-        f"or abs(fated.{field} - context.{field}) <= {thresholds.OVERLAP_TOLERANCE} * abs(context.{field}))"
+        f"or abs(fated.{field} - context.{field}) <= abs(context.{field}) * greatest({thresholds.OVERLAP_TOLERANCE}, "
+        f"{tick_share('facts.tick_size', f'context.{field}')}))"
         for field in ("open", "high", "low", "close")
     )
     connection.execute(f"""
@@ -502,6 +536,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         from temp.fated as fated
         join temp.context as context
             on context.series_id = fated.series_id and context.opened_at_utc = fated.opened_at_utc
+        left join temp.facts as facts on facts.symbol = fated.symbol
         where fated.fate in ('identical', 'superseding') and not coalesce(fated.is_repeat, false)
             and fated.is_final and context.is_final
             and fated.series_id in (select series_id from temp.fated where fate = 'superseding')
@@ -566,7 +601,8 @@ def _find_contradictions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"""
         insert into temp.offences
         with asked as (
-            select series.*, facts.asset_class, coalesce(facts.timezone, 'UTC') as timezone from temp.series as series
+            select series.*, facts.asset_class, facts.tick_size,
+                coalesce(facts.timezone, 'UTC') as timezone from temp.series as series
             join temp.batch as batch on batch.load_id = series.load_id and batch.is_alternate
             left join temp.facts as facts on facts.symbol = series.symbol
         ),
@@ -590,7 +626,9 @@ def _find_contradictions(connection: duckdb.DuckDBPyConnection) -> None:
         ),
         shared as (
             select given.series_id, others.source, abs(given.close / others.close - 1) <= {
-        _agreement("series.asset_class", "series.source", "others.source")
+        _agreement(
+            "series.asset_class", "series.source", "others.source", tick="series.tick_size", close="others.close"
+        )
     } as is_equal
             from given join others using (series_id, session_date) join asked as series using (series_id)
             qualify row_number() over (partition by given.series_id order by given.session_date desc)
@@ -608,6 +646,19 @@ def _find_contradictions(connection: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
+def _find_calendarless(connection: duckdb.DuckDBPyConnection) -> None:
+    """Name daily series of which no calendar says which sessions they should have: gaps cannot be counted there."""
+    connection.execute("""
+        insert into temp.offences
+        select series_id, load_id, series.symbol, null, 'EXCHANGE_WITHOUT_CALENDAR', 'warning', null, null, null, null,
+            'nobody knows the calendar of ' || split_part(series.symbol, ':', 1)
+                || ': whether bars stand alone before a gap was not judged'
+        from temp.series as series
+        left join temp.facts as facts on facts.symbol = series.symbol
+        where series.interval = '1d' and facts.calendar_id is null
+    """)
+
+
 def _find_strays(connection: duckdb.DuckDBPyConnection) -> None:
     """Find the few bars before a long gap at the very beginning of a series."""
     gap, most = thresholds.STRAY_GAP, thresholds.STRAY_BARS
@@ -622,7 +673,7 @@ def _find_strays(connection: duckdb.DuckDBPyConnection) -> None:
         )
         select firsts.*, series.symbol, series.load_id, facts.calendar_id
         from firsts join temp.series as series using (series_id)
-        left join temp.facts as facts on facts.symbol = series.symbol
+        join temp.facts as facts on facts.symbol = series.symbol and facts.calendar_id is not null
         where series_id in (
             select series_id from firsts where date_diff('day', opened_at_utc, following) > {gap})
     """)
@@ -633,7 +684,7 @@ def _find_strays(connection: duckdb.DuckDBPyConnection) -> None:
         insert into temp.offences
         with gaps as (
             select heads.*, (select count(*) from temp.sessions as sessions
-                where sessions.calendar_id = coalesce(heads.calendar_id, 'XNYS')
+                where sessions.calendar_id = heads.calendar_id
                     and sessions.session_date > cast(opened_at_utc as date)
                     and sessions.session_date < cast(following as date)) as missing
             from temp.heads as heads

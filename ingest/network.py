@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -19,6 +19,7 @@ from ingest.answers import Answer
 from ingest.sources import binance, binance_bulk, tradingview_scanner, tradingview_socket, yahoo
 from ingest.sources.common import BarRequest
 from ingest.sources.tradingview_socket import SocketBars, SocketRules
+from ingest.stopping import Stop
 from ingest.transport import SLOW_WAITS, Clock, Pacing, Progress, RetryRules, Transport, gathered, is_loopback
 
 if TYPE_CHECKING:
@@ -85,11 +86,12 @@ class StatedInterface(Protocol):
 
 @dataclass(frozen=True)
 class Ways:
-    """How a command waits and measures: replaced in tests, never read from the surroundings."""
+    """How a command waits, measures and ends: replaced in tests, never read from the surroundings."""
 
     clock: Clock
     sleep: Callable[[float], None] = time.sleep
     timer: Callable[[], float] = time.monotonic
+    stop: Stop = field(default_factory=Stop)
 
 
 class Network:
@@ -142,6 +144,7 @@ class Network:
                 seed=self._seed,
                 timer=self._ways.timer,
                 sleep=self._ways.sleep,
+                stop=self._ways.stop,
             )
         return self._transports[interface]
 
@@ -171,6 +174,7 @@ class Network:
                 seed=self._seed,
                 timer=self._ways.timer,
                 sleep=self._ways.sleep,
+                stop=self._ways.stop,
             )
         return self._socket
 
@@ -220,7 +224,8 @@ class Network:
             pool = members.get(scanner.index_id) if scanner.index_id is not None else None
             return self.scan(scanner, pool=pool)
 
-        for done, found in enumerate(gathered(scanners, one, workers=workers), start=1):
+        work = gathered(scanners, one, workers=workers, stop=self._ways.stop)
+        for done, found in enumerate(work, start=1):
             if progress is not None:
                 progress(done, len(scanners), found.request["scanner_id"])
             yield found
@@ -253,6 +258,14 @@ class Network:
             kind=kind,
             market=market,
             progress=progress,
+        )
+
+    def symbol_fields(
+        self, symbols: Sequence[str], fields: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[Answer]:
+        """Yield what the service says of symbols one by one, whichever prefix they are written with."""
+        return tradingview_scanner.symbol_fields(
+            symbols, fields, self.transport("tradingview_scanner"), progress=progress
         )
 
     def limits(

@@ -6,7 +6,6 @@ Each returns a `Result`: counts by status, what failed with the remedy, and its 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,11 @@ from ingest.aliases import heed_aliases
 from ingest.answers import Answer
 from ingest.exchanges import EXCHANGES, Exchange
 from ingest.landing import Load, canonical_json, digest
-from ingest.loads import Outcome, Session, land_answers, take_snapshot
+from ingest.listings import is_prefix_loose, judge_listings, known_listings, listed
+from ingest.loads import Session, land_answers, land_words
 from ingest.scope import check_symbols, earlier_symbols, passing_symbols, scope_symbols
+from ingest.stopping import Stop
+from ingest.storing import Outcome, take_snapshot
 from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
@@ -76,6 +78,9 @@ class Cycle:
     is_strict: bool = False
     waiver: str | None = None
     aliases: Sequence[Alias] = ()
+    stop: Stop = field(default_factory=Stop)
+    # A replay of scans goes on where one that was interrupted ended.
+    is_replay: bool = False
     _networks: dict[datetime, Sources] = field(default_factory=dict)
     # Lines about failures that were said already: the steps of a cycle meet the same ones again.
     _told: set[str] = field(default_factory=set)
@@ -94,10 +99,12 @@ class Cycle:
     def scope(self) -> list[str]:
         """Return the symbols that the command is about. Raises `UsageError` where there is none."""
         if self.symbols:
-            return check_symbols(self.symbols)
-        if self.acquisition is None:
+            symbols = check_symbols(self.symbols)
+        elif self.acquisition is None:
             raise UsageError("nothing says which symbols are meant", remedy="give --profile or --symbol")
-        return scope_symbols(self.session.connection, self.acquisition)
+        else:
+            symbols = scope_symbols(self.session.connection, self.acquisition)
+        return listed(symbols, known_listings(self.session.connection))
 
     def followed(self) -> list[str]:
         """Return the scope and whoever was a candidate within the look-back: what is fetched and healed."""
@@ -113,16 +120,17 @@ class Cycle:
             return []
         return earlier_symbols(self.session.connection, self.acquisition, self.as_of, current)
 
-    def synchroniser(self) -> Synchroniser:
-        """Return what plans and runs the passes of this command."""
+    def synchroniser(self, *, is_offline: bool = False) -> Synchroniser:
+        """Return what plans and runs the passes of this command; `is_offline` leaves it to planning."""
         return Synchroniser(
             self.session,
-            self.network,
+            None if is_offline else self.network,
             self.rules,
             as_of=self.as_of,
             can_have=self.can_have,
             tell=self.tell,
             timer=self.timer,
+            stop=self.stop,
         )
 
     # The commands.
@@ -137,7 +145,22 @@ class Cycle:
                 f"the profile {self.profile} has no scanner to ask",
                 remedy="'python -m quantmill list profiles' shows who has",
             )
-        return self._recorded("scan", lambda result: self._scan(scanners, result), {"scanners": len(scanners)})
+        left = self._not_scanned(scanners) if self.is_replay and not self.is_forced else scanners
+        if not left:
+            return Result("scan", notes=["scanned already"])
+        return self._recorded("scan", lambda result: self._scan(left, result), {"scanners": len(left)})
+
+    def _not_scanned(self, scanners: Sequence[Scanner]) -> list[Scanner]:
+        """Return those of `scanners` without a whole answer as of this very moment, which only a replay meets twice."""
+        found = self.session.connection.execute(
+            """
+            select distinct config_hash from raw.loads
+            where kind = 'scan' and status in ('OK', 'UP_TO_DATE', 'DUPLICATE') and finished_at_utc = ?
+            """,
+            [self.as_of.astimezone(UTC).replace(tzinfo=None)],
+        ).fetchall()
+        done = {row[0] for row in found}
+        return [one for one in scanners if one.config_hash not in done]
 
     def _scan(self, scanners: Sequence[Scanner], result: Result) -> None:
         assert self.acquisition is not None
@@ -161,7 +184,7 @@ class Cycle:
         self._count(result, landed, lambda load: str(load.context.get("scanner_id")))
         statuses = Counter(outcome.status for _, outcome in landed)
         self._judge_network(result, landed)
-        if not result.exit_code and statuses["OK_EMPTY"] == len(landed) and self.is_strict:
+        if not result.exit_code and landed and statuses["OK_EMPTY"] == len(landed) and self.is_strict:
             result.exit_code = DATA
             result.failed.append("every scanner of the profile came back empty")
         # Whose scan failed has no candidates today, though others have theirs.
@@ -202,6 +225,8 @@ class Cycle:
         wanted = [*symbols, *earlier]
         active, uncovered = list(symbols), list(symbols)
         for attempt in (1, 2):
+            if self.stop.is_set():
+                break
             if wanted:
                 with self.tell(f"metadata, attempt {attempt}", len(wanted)) as progress:
                     landed = land_answers(
@@ -221,6 +246,7 @@ class Cycle:
             if not wanted and len(uncovered) <= (1 - METADATA_SHARE) * len(active):
                 break
         self._judge_network(result, result.loads)
+        wanted = self._look_up(wanted, fields, result)
         if wanted:
             shown = ", ".join(wanted[:5]) + (" ..." if len(wanted) > 5 else "")
             result.failed.append(f"{len(wanted)} of {len(symbols)} symbols have no metadata: {shown}")
@@ -232,6 +258,31 @@ class Cycle:
             if self.is_strict and not result.exit_code:
                 result.exit_code = HEALTH
         result.remedy = f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata"
+
+    def _look_up(self, symbols: Sequence[str], fields: Sequence[str], result: Result) -> list[str]:
+        """Look up one by one whom the market did not answer for under the prefix that was written.
+
+        Lands where they really list, and their description; returns those that stay unknown.
+        """
+        loose = [symbol for symbol in symbols if is_prefix_loose(symbol)]
+        if not loose or self.stop.is_set() or result.exit_code == NETWORK:
+            return list(symbols)
+        with self.tell("listings", len(loose)) as progress:
+            answers = self.network.symbol_fields(loose, fields, progress=progress)
+            landed = land_answers(self.session, answers)
+        self._count(result, landed, lambda load: str(load.request["symbol"]), is_told=False)
+        words = judge_listings(self.session.connection, [load.load_id for load, _ in landed])
+        if words:
+            land_words(self.session, "symbol_aliases", source="tradingview", origin="symbol lookup", rows=words)
+        found = {row["symbol"]: row["new_symbol"] for row in words}
+        for symbol, new in sorted(found.items()):
+            result.notes.append(f'{symbol} is listed as {new}: add "{symbol}": "{new}" to manifest/listings.yml')
+        undescribed = self._without("symbol_metadata", sorted(found.values()))
+        if undescribed and not self.stop.is_set():
+            with self.tell("metadata of listings", len(undescribed)) as progress:
+                more = land_answers(self.session, self._fields(undescribed, fields, "symbol_metadata", progress))
+            self._count(result, more, lambda load: f"{len(load.request.get('tickers', ()))} symbols")
+        return [symbol for symbol in symbols if symbol not in found]
 
     def _coverage(self, symbols: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the active symbols, and those of them whose tick, lot size and precision nobody has stated.
@@ -330,10 +381,7 @@ class Cycle:
 
     def recover(self) -> Result:
         """Take the failures of the last cycle through the slow lane and the alternate source."""
-        if not self.symbols and self.acquisition is None:
-            scope = self._failed_before()
-        else:
-            scope = sorted(set(self.followed()) & set(self._failed_before()))
+        scope = self.recoverable()
         if not scope:
             result = Result("recover", notes=["the last cycle left no failure behind"])
             self._tell(result)
@@ -341,6 +389,12 @@ class Cycle:
         return self._recorded(
             "recover", lambda result: self._repair(scope, result, only_slow=True), {"symbols": len(scope)}
         )
+
+    def recoverable(self) -> list[str]:
+        """Return the symbols that the last cycle left behind, of the scope where there is one."""
+        if not self.symbols and self.acquisition is None:
+            return self._failed_before()
+        return sorted(set(self.followed()) & set(self._failed_before()))
 
     def _failed_before(self) -> list[str]:
         rows = self.session.connection.execute("""
@@ -397,7 +451,8 @@ class Cycle:
             )
             wanted = left
             # a source that is not asked any more in this command answers no later attempt either
-            if not wanted or all((outcome.error or "").startswith("CIRCUIT_OPEN") for _, outcome in landed):
+            is_refused = all((outcome.error or "").startswith("CIRCUIT_OPEN") for _, outcome in landed)
+            if not wanted or is_refused or self.stop.is_set():
                 break
         covered_count = len(symbols) - len(wanted)
         self.session.record(
@@ -457,6 +512,8 @@ class Cycle:
             steps.append(self.features)
         for step in steps:
             results.append(step())
+            if self.stop.is_set():
+                break
             if results[-1].command == "scan" and all(one.status == "FAILED" for _, one in results[-1].loads):
                 break
         take_snapshot(self.session.connection)
@@ -475,6 +532,8 @@ class Cycle:
         result = Result(command)
         began, started = self.timer(), self.session.clock()
         work(result)
+        if self.stop.is_set():
+            self._end(result)
         asked = {"command": command, "profile": self.profile, "symbols": list(self.symbols), **scope}
         made = sorted((load.load_id, outcome.status, load.payload_sha256 or "") for load, outcome in result.loads)
         requests = sorted(load.request_hash for load, _ in result.loads)
@@ -499,6 +558,15 @@ class Cycle:
         self.session.keep_journal(named)
         self._tell(result)
         return result
+
+    def _end(self, result: Result) -> None:
+        """Say of a command that was interrupted what is landed; what it did not come to is no failure."""
+        result.exit_code = self.stop.exit_code
+        result.failed.clear()
+        result.counts["interrupted"] = 1
+        result.notes = [
+            f"interrupted: {len(result.loads):,} answers that had arrived are landed; the next run asks for the rest"
+        ]
 
     def _count(
         self,
@@ -621,29 +689,3 @@ METADATA_FIELDS = (
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-
-
-def planned(cycle: Cycle, command: str) -> list[str]:
-    """Return what a command would ask for, line by line, without asking."""
-    if command == "scan":
-        scanners = cycle.acquisition.scanners if cycle.acquisition else ()
-        return [f"{one.scanner_id}: up to {one.prefilter_limit} rows of {one.market}" for one in scanners]
-    symbols = cycle.scope() if command in ("features", "audit") else cycle.followed()
-    synchroniser = Synchroniser(
-        cycle.session, None, cycle.rules, as_of=cycle.as_of, can_have=cycle.can_have, tell=cycle.tell, timer=cycle.timer
-    )
-    if command == "bars":
-        plan = synchroniser.plan([*symbols, *cycle.earlier(symbols)], is_forced=cycle.is_forced)
-        lines = [
-            f"{one.symbol}: {one.count} bars of {one.source} ({one.adjustment}, {one.reason})" for one in plan.items
-        ]
-        skipped = json.dumps(dict(plan.skipped), sort_keys=True)
-        return [*lines, f"{len(plan.items)} requests, {sum(plan.skipped.values())} saved: {skipped}"]
-    if command in ("repair", "recover"):
-        failing = synchroniser.failing(symbols, is_toxic_too=bool(cycle.symbols))
-        return [f"{row['symbol']}: {row['verdict']} ({row['reasons']})" for row in failing] or ["nothing fails"]
-    more = [f"... and {len(symbols) - 20:,} more"] if len(symbols) > 20 else []
-    named = [f"{command} of {len(symbols):,} symbols", *symbols[:20], *more]
-    if command == "flow" and cycle.acquisition and cycle.acquisition.scanners:
-        return [*planned(cycle, "scan"), *named, "and whom these scans name"]
-    return named

@@ -11,8 +11,9 @@ from quantmill.errors import MissingLanding, WarehouseError, WarehouseLocked
 from quantmill.manifest.home import Home, writer_lock
 
 from ingest.landing import Landing, sync_folder
-from ingest.loads import Outcome, Readers, Say, apply_journal, store_loads, take_snapshot
+from ingest.loads import Say
 from ingest.schema import create_tables
+from ingest.storing import Outcome, Readers, apply_journal, store_loads, take_snapshot
 from ingest.workbench import Workbench, translated
 
 if TYPE_CHECKING:

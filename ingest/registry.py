@@ -8,6 +8,9 @@ exchange says so, the source does not know it and its last bar is older than 10 
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,9 +23,10 @@ from ingest.thresholds import DELISTED_SESSIONS, HEALTH_SESSIONS, LOCK_MINUTES, 
 if TYPE_CHECKING:
     import duckdb
 
-    from ingest.loads import Outcome
+    from ingest.storing import Outcome
 
 
+_OWNER = re.compile(r".* process (?P<process>\d+) on (?P<host>.+)")
 # How the reason of a symbol begins that nobody asks for any more until a person has looked.
 REVIEW = "REVIEW: "
 
@@ -52,7 +56,8 @@ def note_bars(connection: duckdb.DuckDBPyConnection, statuses: Mapping[str, str]
                 bool_or(code = 'SUSPECT_DROP'
                     or (code in ('OVERLAP_MISMATCH', 'CORPORATE_ACTION') and severity = 'reject')) as is_suspect
             from temp.offences
-            where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT')
+            where code not in ('EXTREME', 'VOLUME_SPIKE', 'CORROBORATED', 'STRAY_BAR', 'SPLIT_SUSPECT',
+                'EXCHANGE_WITHOUT_CALENDAR')
             group by all
         ),
         seen as (
@@ -287,6 +292,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str]) -> li
         select * replace (last_final_session::varchar as last_final_session,
             last_attempt_utc::varchar as last_attempt_utc, last_final_utc::varchar as last_final_utc,
             last_success_utc::varchar as last_success_utc,
+            repair_postponed_utc::varchar as repair_postponed_utc,
             genesis_utc::varchar as genesis_utc, unknown_since::varchar as unknown_since,
             lock_until_utc::varchar as lock_until_utc)
         from ops.symbol_registry semi join (select unnest(?::varchar[]) as symbol) using (symbol) order by symbol
@@ -315,6 +321,33 @@ def lock(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], owner: s
         update ops.symbol_registry set lock_owner = ?, lock_until_utc = ? where list_contains(?::varchar[], symbol)
         """,
         [owner, _naive(at + timedelta(minutes=LOCK_MINUTES)), list(symbols)],
+    )
+
+
+def lock_owner(command_id: str) -> str:
+    """Return the name under which this process locks symbols: command, process and host."""
+    return f"{command_id} process {os.getpid()} on {socket.gethostname()}"
+
+
+def is_ended(owner: str) -> bool:
+    """Return whether the process that a lock names is one of this host and has ended; False where nobody can tell."""
+    found = _OWNER.fullmatch(owner)
+    if found is None or found["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(found["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def postpone(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str], at: datetime | None) -> None:
+    """Note that a repair did not come to `symbols` in its time; with None that it did."""
+    connection.execute(
+        "update ops.symbol_registry set repair_postponed_utc = ? where list_contains(?::varchar[], symbol)",
+        [None if at is None else _naive(at), list(symbols)],
     )
 
 
@@ -435,6 +468,7 @@ def describe_health(
         ),
         judged as (
             select facts.symbol, known.status as registry_status, known.reason as registry_reason, known.unknown_since,
+                known.repair_postponed_utc,
                 reach.last_session, coalesce(behind.expected_session, complete.expected_session) as expected_session,
                 coalesce(behind.sessions_behind, 0) as sessions_behind, coalesce(expected_count, 0) as expected_count,
                 coalesce(missing_count, 0) as missing_count, coalesce(longest_stall, 0) as longest_stall,
@@ -482,7 +516,7 @@ def describe_health(
             longest_stall,
             coalesce(case when calendar_id != '24/7' and missing_count > 0.02 * expected_count then missing_sessions
                 else gaps end, []) as gaps,
-            registry_status, registry_reason, unknown_since
+            registry_status, registry_reason, unknown_since, repair_postponed_utc
         from judged order by symbol
         """,
         {"as_of": _naive(as_of), "adjusted": list(adjusted)},
@@ -576,6 +610,38 @@ def last_adjusted(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str])
             [list(symbols)],
         ).fetchall()
     )
+
+
+def unlisted(connection: duckdb.DuckDBPyConnection, markets: Mapping[str, str], as_of: datetime) -> set[str]:
+    """Return those symbols of Binance (market by symbol: spot or usdm) that its newest whole answer does not list.
+
+    Without an answer of the market by `as_of` nobody is known to be gone. A listing that is still named, though it does
+    not trade any more, is one that the live interface still answers for.
+    """
+    rows = connection.execute(
+        """
+        with wanted as (
+            select unnest($symbols::varchar[]) as symbol, unnest($markets::varchar[]) as market
+        ),
+        answers as (
+            select limits.load_id, max(limits.received_at_utc) as received_at_utc,
+                case when bool_or(limits.symbol like '%.P') then 'usdm' else 'spot' end as market
+            from raw.execution_limits as limits
+            join raw.loads as loads on loads.load_id = limits.load_id and loads.status in ('OK', 'UP_TO_DATE')
+                and loads.source = 'binance'
+            where limits.received_at_utc <= $as_of
+            group by limits.load_id
+        ),
+        newest as (
+            select market, arg_max(load_id, (received_at_utc, load_id)) as load_id from answers group by market
+        )
+        select wanted.symbol from wanted join newest using (market)
+        anti join raw.execution_limits as listed
+            on listed.symbol = wanted.symbol and listed.load_id = newest.load_id
+        """,
+        {"symbols": list(markets), "markets": list(markets.values()), "as_of": _naive(as_of)},
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def sessions_between(connection: duckdb.DuckDBPyConnection, calendar_id: str, after: date, until: date) -> int:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import BadValue, DataContractError, UsageError
 
-from ingest.loads import Outcome, Session, land_words
+from ingest.loads import Session, land_words
+from ingest.storing import Outcome
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,7 +5,10 @@ No foreign keys: they break the copy that publishes the warehouse. Relations are
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from quantmill.errors import WarehouseError
 
 if TYPE_CHECKING:
     import duckdb
@@ -152,7 +155,8 @@ TABLES: tuple[Table, ...] = (
     Table(
         "raw.symbol_aliases",
         "One row per renamed symbol and judgement of it: under which symbol it goes on since when, and whether the two "
-        "histories were proven to be one. The newest of a symbol counts. Append-only.",
+        "histories were proven to be one; or per symbol written under another exchange than lists it. The newest of a "
+        "symbol counts. Append-only.",
         _as_received("alias"),
     ),
     Table(
@@ -190,7 +194,8 @@ TABLES: tuple[Table, ...] = (
                 "code",
                 "VARCHAR NOT NULL",
                 "TOXIC_RETURN, IMPOSSIBLE, SUSPECT_DROP, CROSS_LEVEL, DUPLICATE_ROW, OVERLAP_MISMATCH, "
-                "CORPORATE_ACTION, STRAY_BAR, SPLIT_SUSPECT, EXTREME, VOLUME_SPIKE or CORROBORATED",
+                "CORPORATE_ACTION, STRAY_BAR, SPLIT_SUSPECT, EXTREME, VOLUME_SPIKE, EXCHANGE_WITHOUT_CALENDAR or "
+                "CORROBORATED",
             ),
             Column(
                 "severity",
@@ -228,6 +233,11 @@ TABLES: tuple[Table, ...] = (
             Column("lock_owner", "VARCHAR", "command that is fetching the symbol; NULL when none is"),
             Column("lock_until_utc", "TIMESTAMP", "when the lock ends by itself, UTC"),
             Column("unknown_since", "DATE", "UTC day on which a source first did not know it; NULL since one does"),
+            Column(
+                "repair_postponed_utc",
+                "TIMESTAMP",
+                "moment of a repair whose time was over before it came to the symbol, UTC; NULL since one did",
+            ),
         ),
         ("symbol",),
     ),
@@ -276,7 +286,7 @@ TABLES: tuple[Table, ...] = (
             Column("inputs_hash", "VARCHAR NOT NULL", "SHA-256 over what was asked and the requests made"),
             Column("outputs_hash", "VARCHAR NOT NULL", "SHA-256 over the loads it made, by load_id"),
             Column("counts", "VARCHAR NOT NULL", "JSON object: counts by status and of rows"),
-            Column("exit_code", "BIGINT NOT NULL", "0 done, 3 data contract, 4 health gate, 5 network"),
+            Column("exit_code", "BIGINT NOT NULL", "0 done, 3 data, 4 health, 5 network, 130 or 143 interrupted"),
             Column("duration_seconds", "DOUBLE NOT NULL", "seconds by the command's clock"),
             Column("finished_at_utc", "TIMESTAMP NOT NULL", "end, UTC"),
         ),
@@ -318,20 +328,36 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas `raw` and `ops` with all their tables, filled or not; existing ones get missing columns."""
-    existing = {
-        f"{schema}.{name}"
-        for schema, name in connection.execute(
-            "select schema_name, table_name from duckdb_tables() where database_name = current_database()"
-        ).fetchall()
-    }
+def _present(connection: duckdb.DuckDBPyConnection) -> tuple[set[str], set[tuple[str, str]]]:
+    """Return the tables that a workbench has, and their columns."""
     columns = {
         (f"{schema}.{name}", column)
         for schema, name, column in connection.execute(
             "select schema_name, table_name, column_name from duckdb_columns() where database_name = current_database()"
         ).fetchall()
     }
+    return {table for table, _ in columns}, columns
+
+
+def require_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise `WarehouseError` where a workbench lacks a table or a column of this version."""
+    _, columns = _present(connection)
+    missing = [
+        f"{table.name}.{column.name}"
+        for table in TABLES
+        for column in table.columns
+        if (table.name, column.name) not in columns
+    ]
+    if missing:
+        raise WarehouseError(
+            f"{path} is of an earlier version: it lacks {missing[0]}, and {len(missing) - 1} columns more",
+            remedy="run the command without --dry-run, or 'make rebuild': either brings it up to date",
+        )
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the schemas `raw` and `ops` with all their tables, filled or not; existing ones get missing columns."""
+    existing, columns = _present(connection)
     late = [
         (table.name, column)
         for table in TABLES

@@ -6,8 +6,9 @@ as they come and writes one row to `ops.sync_runs`; what it did not have to ask 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,8 +21,11 @@ from ingest.answers import Answer
 from ingest.calendars import expected_sessions, fill_prefixes
 from ingest.judging import fill_facts
 from ingest.landing import Load, canonical_json
-from ingest.loads import Outcome, Session, land_answers
+from ingest.loads import Session, land_answers
+from ingest.sources.binance import binance_ticker
 from ingest.sources.common import BarRequest
+from ingest.stopping import Stop
+from ingest.storing import Outcome
 
 FAILING = ("MISSING", "STALE", "DEGRADED")
 FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGRESS"})
@@ -61,6 +65,7 @@ class Rules:
     has_rating_history: bool = False
     has_total_return: bool = False
     interval: str = "1d"
+    repair_seconds: int = thresholds.REPAIR_SECONDS
     profile: str | None = None
 
     @property
@@ -113,7 +118,10 @@ def sources_of(symbol: str, rules: Rules, can_have: CanHave) -> list[str]:
 
 
 class Synchroniser:
-    """Plans and runs the passes of one command. `as_of` is aware; `timer` measures seconds of a symbol's repair."""
+    """Plans and runs the passes of one command.
+
+    `as_of` is aware; `timer` measures seconds of a symbol's repair; once `stop` is set no pass begins.
+    """
 
     def __init__(
         self,
@@ -125,7 +133,9 @@ class Synchroniser:
         can_have: CanHave,
         tell: Teller,
         timer: Callable[[], float],
+        stop: Stop | None = None,
     ) -> None:
+        self.stop = stop or Stop()
         self.session = session
         self.network = network
         self.rules = rules
@@ -134,6 +144,9 @@ class Synchroniser:
         self.tell = tell
         self.timer = timer
         self.passes: list[Pass] = []
+        # When the time of a repair is over, by `timer`.
+        self._deadline = math.inf
+        self._first_pass = 0
 
     def plan(self, symbols: Sequence[str], *, is_forced: bool = False) -> Plan:
         """Return what the normal pass asks for: who is new, missing, stale, degraded or behind the calendar.
@@ -149,6 +162,8 @@ class Synchroniser:
         expected = self.expected(wanted)
         known = registry.states(connection, wanted)
         adjusted = registry.last_adjusted(connection, wanted)
+        gone = self._unlisted(wanted)
+        ended = self._take_over(known)
         plan = Plan(symbol_count=len(wanted))
         now = self.as_of.astimezone(UTC).replace(tzinfo=None)
         fresh = now - timedelta(hours=thresholds.FRESH_HOURS)
@@ -167,7 +182,7 @@ class Synchroniser:
             elif not is_forced:
                 if status == "TOXIC":
                     reason = "TOXIC"
-                elif state.get("lock_owner") and state["lock_until_utc"] > now:
+                elif state.get("lock_owner") and state["lock_owner"] not in ended and state["lock_until_utc"] > now:
                     reason = "LOCKED"
                 elif _is_unknown(state.get("unknown_since"), last):
                     reason = _unknown_reason(state.get("reason"), state["last_attempt_utc"].date() >= now.date())
@@ -185,11 +200,26 @@ class Synchroniser:
                 is_forced=is_forced,
                 status=status,
                 last_adjusted=adjusted.get(symbol),
+                is_gone=symbol in gone,
             )
             if not items:
                 plan.skipped["NO_SOURCE"] += 1
             plan.items += items
         return plan
+
+    def _take_over(self, known: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Return the owners of locks that cannot give them back any more, and say so."""
+        owners = Counter(str(state["lock_owner"]) for state in known.values() if state.get("lock_owner"))
+        ended = {owner for owner in owners if registry.is_ended(owner)}
+        for owner in sorted(ended):
+            self.session.say(f"taking over {owners[owner]:,} symbols that {owner} had locked: the process has ended")
+        return ended
+
+    def _unlisted(self, symbols: Sequence[str]) -> set[str]:
+        """Return those symbols that their venue does not list any more, by what it said last."""
+        found = {symbol: binance_ticker(symbol) for symbol in symbols}
+        markets = {symbol: one[0] for symbol, one in found.items() if one is not None}
+        return registry.unlisted(self.session.connection, markets, self.as_of)
 
     def expected(self, symbols: Sequence[str]) -> dict[str, date | None]:
         """Return the last complete session of each symbol at `as_of`; None where its calendar is unknown."""
@@ -231,9 +261,17 @@ class Synchroniser:
         is_forced: bool,
         status: str,
         last_adjusted: date | None,
+        is_gone: bool,
     ) -> list[Item]:
-        """Return the series of one symbol in the normal pass."""
+        """Return the series of one symbol in the normal pass.
+
+        Of whom the venue does not list any more the archives are asked at once: no live source knows a bar of it.
+        """
         sources = sources_of(symbol, self.rules, self.can_have)
+        archives = [source for source in sources if source in ARCHIVES]
+        if is_gone and last is None and archives:
+            count = self.rules.first_depth
+            return [Item(symbol, archives[0], count, "GONE", None, until=self.as_of, is_forced=is_forced)]
         live = [source for source in sources if source not in ARCHIVES]
         if not live:
             return []
@@ -260,14 +298,23 @@ class Synchroniser:
         owner = session.name_command(f"sync {name}")
         symbols = sorted({item.symbol for item in plan.items})
         registry.register(session.connection, symbols, self.as_of)
-        registry.lock(session.connection, symbols, owner, self.as_of)
+        lock_owner = registry.lock_owner(owner)
+        registry.lock(session.connection, symbols, lock_owner, self.as_of)
         landed: list[tuple[Load, Outcome]] = []
         try:
             for source in sorted({item.source for item in plan.items}, key=self._place):
+                if self.stop.is_set() or self.timer() >= self._deadline:
+                    break
                 items = [item for item in plan.items if item.source == source]
                 landed += self._ask(name, source, items, is_slow=is_slow)
         finally:
-            registry.unlock(session.connection, owner)
+            registry.unlock(session.connection, lock_owner)
+        if self.stop.is_set() or self.timer() >= self._deadline:
+            answered = {(load.source, load.request.get("symbol")) for load, _ in landed}
+            kept = [item for item in plan.items if (item.source, item.symbol) in answered]
+            if len(kept) < len(plan.items):
+                plan.skipped["INTERRUPTED" if self.stop.is_set() else "POSTPONED"] += len(plan.items) - len(kept)
+                plan.items = kept
         done = Pass(name, plan, landed)
         self.passes.append(done)
         saved = sum(plan.skipped.values())
@@ -328,8 +375,15 @@ class Synchroniser:
             }
 
         with self.tell(f"{name}: {source}", len(requests)) as progress:
-            answers = self.network.bars(source, requests, is_slow=is_slow, progress=progress)
+            answers = self._in_time(self.network.bars(source, requests, is_slow=is_slow, progress=progress))
             return land_answers(self.session, answers, context=context)
+
+    def _in_time(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """Yield answers until the time of the repair is over; what has not begun then is not asked for."""
+        for one in answers:
+            yield one
+            if self.timer() >= self._deadline:
+                return
 
     def health(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
         """Return the health of the symbols as of now."""
@@ -338,12 +392,13 @@ class Synchroniser:
         )
 
     def failing(self, symbols: Sequence[str], *, is_toxic_too: bool = False) -> list[dict[str, Any]]:
-        """Return the health of those symbols that a repair could help, by symbol; delisted ones are left in peace.
+        """Return the health of those symbols that a repair could help; delisted ones are left in peace.
 
+        Whom the last repair had no time for is first, then they follow by symbol.
         `is_toxic_too` takes what a person has to name: TOXIC symbols and those listed for review.
         """
         verdicts = (*FAILING, "TOXIC") if is_toxic_too else FAILING
-        return [
+        found = [
             row
             for row in self.health(symbols)
             if row["verdict"] in verdicts
@@ -351,6 +406,7 @@ class Synchroniser:
             and (is_toxic_too or row["registry_status"] != "TOXIC")
             and (is_toxic_too or not (row["registry_reason"] or "").startswith(registry.REVIEW))
         ]
+        return sorted(found, key=lambda row: (row["repair_postponed_utc"] is None, row["symbol"]))
 
     def repair(
         self, symbols: Sequence[str], *, cycles: int = thresholds.MAX_CYCLES, only_slow: bool = False, is_explicit: bool
@@ -364,9 +420,19 @@ class Synchroniser:
             raise UsageError(
                 "a repair needs a scope: no symbol was named", remedy="give --symbol, or --profile for its symbols"
             )
-        started: dict[str, float] = {}
         # nobody else is asked for, so nobody else is judged again before the end
         suspects = [row["symbol"] for row in self.failing(symbols, is_toxic_too=is_explicit)]
+        seconds = min(self.rules.repair_seconds, thresholds.MAX_SYMBOL_SECONDS * max(1, len(suspects)))
+        self._deadline = self.timer() + seconds
+        self._first_pass = len(self.passes)
+        try:
+            return self._repair(symbols, suspects, cycles=cycles, only_slow=only_slow, is_explicit=is_explicit)
+        finally:
+            self._deadline = math.inf
+
+    def _repair(
+        self, symbols: Sequence[str], suspects: Sequence[str], *, cycles: int, only_slow: bool, is_explicit: bool
+    ) -> list[dict[str, Any]]:
         for cycle in range(1, cycles + 1):
             failing = self.failing(suspects, is_toxic_too=is_explicit) if suspects else []
             if not failing:
@@ -374,9 +440,13 @@ class Synchroniser:
             before = {_standing(row) for row in failing}
             passes = ("slow", "alternate", "archives") if only_slow else REPAIR_PASSES
             for name in passes:
-                failing = self._within_time(self.failing(suspects, is_toxic_too=is_explicit), started)
+                if self.stop.is_set():
+                    return self._settle(symbols, is_final=False)
+                failing = self.failing(suspects, is_toxic_too=is_explicit)
                 if not failing:
                     break
+                if self.timer() >= self._deadline:
+                    return self._postponed(symbols, suspects, is_explicit=is_explicit)
                 plan = self._repair_plan(name, failing, is_explicit=is_explicit)
                 plan.symbol_count = len(set(symbols))
                 plan.skipped["HEALTHY"] += len(set(symbols)) - len({row["symbol"] for row in failing})
@@ -386,19 +456,39 @@ class Synchroniser:
             after = {_standing(row) for row in self.failing(suspects, is_toxic_too=is_explicit)}
             if not after or after == before:
                 break
+        if self.stop.is_set():
+            return self._settle(symbols, is_final=False)
+        if self.timer() >= self._deadline:
+            return self._postponed(symbols, suspects, is_explicit=is_explicit)
         if not only_slow:
             self._confirm_genesis(symbols)
+        registry.postpone(self.session.connection, suspects, None)
         return self._settle(symbols, is_final=True)
 
-    def _within_time(self, failing: Sequence[dict[str, Any]], started: dict[str, float]) -> list[dict[str, Any]]:
-        """Return those whose repair has not used up its minute."""
-        now = self.timer()
-        kept = []
-        for row in failing:
-            first = started.setdefault(row["symbol"], now)
-            if now - first <= thresholds.MAX_SYMBOL_SECONDS * max(1, len(failing)):
-                kept.append(row)
-        return kept
+    def _postponed(self, symbols: Sequence[str], suspects: Sequence[str], *, is_explicit: bool) -> list[dict[str, Any]]:
+        """End a repair whose time is over: whom it did not come to is named, and first in the next one."""
+        tried = {item.symbol for one in self.passes[self._first_pass :] for item in one.plan.items}
+        left = [row["symbol"] for row in self.failing(suspects, is_toxic_too=is_explicit) if row["symbol"] not in tried]
+        registry.postpone(self.session.connection, sorted(tried & set(suspects)), None)
+        registry.postpone(self.session.connection, left, self.as_of)
+        shown = ", ".join(left[:5]) + (" ..." if len(left) > 5 else "")
+        self.session.say(
+            f"the repair used up its time, acquisition.repair_seconds: {len(left):,} symbols were not tried and come "
+            f"first next time{f' ({shown})' if left else ''}"
+        )
+        return self._settle(symbols, is_final=False)
+
+    def first_repair(self, symbols: Sequence[str], *, only_slow: bool, is_explicit: bool) -> Plan:
+        """Return what a repair would ask for first, without asking."""
+        plan = Plan()
+        failing = self.failing(symbols, is_toxic_too=is_explicit) if symbols else []
+        for name in ("slow",) if only_slow else ("force", "gaps"):
+            found = self._repair_plan(name, failing, is_explicit=is_explicit)
+            plan.items += found.items
+            plan.skipped += found.skipped
+        plan.symbol_count = len(set(symbols))
+        plan.skipped["HEALTHY"] += len(set(symbols)) - len(failing)
+        return plan
 
     def _repair_plan(self, name: str, failing: Sequence[Mapping[str, Any]], *, is_explicit: bool) -> Plan:
         plan = Plan()

@@ -56,6 +56,8 @@ FORCE_DEPTH = 2000
 MAX_BARS = 20_000
 MAX_GAP_FILLS = 15
 MAX_SYMBOL_SECONDS = 60
+# time of a whole repair of symbols that are named without a profile
+REPAIR_SECONDS = 1800
 FRESH_HOURS = 12
 LOCK_MINUTES = 15
 DELISTED_SESSIONS = 10

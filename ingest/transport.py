@@ -41,6 +41,7 @@ from urllib.parse import urlsplit, urlunsplit
 from quantmill.errors import BadValue
 
 from ingest.answers import Attempt
+from ingest.stopping import GRACE_SECONDS, POLL_SECONDS, Interrupted, Stop
 
 if TYPE_CHECKING:
     import requests
@@ -291,7 +292,7 @@ class Transport:
     """A client of one base address. Threads may share it; each gets a connection pool of its own.
 
     `clock` gives an aware now for the records, `timer` and `sleep` measure and wait, `seed` fixes the jitter per
-    request, `market_clock` is sent as `X-Market-Clock`.
+    request, `market_clock` is sent as `X-Market-Clock`. Once `stop` is set, a request raises `Interrupted`.
     """
 
     def __init__(
@@ -309,11 +310,13 @@ class Transport:
         seed: int = 0,
         timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        stop: Stop | None = None,
     ) -> None:
         self.source = source
         self.address = check_address(address)
         self.origin = clean_address(self.address)
         self.clock = clock
+        self.stop = stop or Stop()
         self.pacing = pacing or Pacing()
         self.rules = rules or RetryRules()
         self.breaker = breaker or Breaker(self.rules.breaker_failures)
@@ -361,6 +364,7 @@ class Transport:
             if self.breaker.reason is not None:
                 return self._refused(attempts)
             with self._pacer.turn():
+                self.stop.check()
                 started_at, started = self.clock(), self._timer()
                 one = self._once(method, path, params, body, parse)
                 seconds = self._timer() - started
@@ -467,6 +471,7 @@ class Transport:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 # iter_content would drop what arrived of a block that is cut off.
                 while block := response.raw.read1(1 << 16, decode_content=True):
+                    self.stop.check()
                     received += block
                     if self._timer() > deadline:
                         return _Try(status, bytes(received), headers, code="TIMEOUT", detail="the body took too long")
@@ -529,23 +534,33 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float:
     return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 
 
-def gathered(jobs: Iterable[Job], work: Callable[[Job], Done], *, workers: int) -> Iterator[Done]:
+def gathered(jobs: Iterable[Job], work: Callable[[Job], Done], *, workers: int, stop: Stop) -> Iterator[Done]:
     """Yield `work(job)` for all jobs as the results come, from `workers` threads.
 
-    Only a few jobs run ahead of the consumer. When the consumer stops early, jobs that have not begun never do.
+    Only a few jobs run ahead of the consumer. When the consumer stops early, jobs that have not begun never do. Once
+    `stop` is set none begins, those that end within the grace are yielded, and the others are not waited for.
     """
     waiting = iter(jobs)
     running: set[Future[Done]] = set()
-    with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        try:
-            while True:
-                for job in islice(waiting, 2 * workers - len(running)):
-                    running.add(pool.submit(work, job))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+    pool = ThreadPoolExecutor(max_workers=max(workers, 1))
+    try:
+        while not stop.is_set():
+            for job in islice(waiting, 2 * workers - len(running)):
+                running.add(pool.submit(work, job))
+            if not running:
+                return
+            done, running = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            yield from _results(done)
+        begun = {future for future in running if not future.cancel()}
+        yield from _results(wait(begun, timeout=GRACE_SECONDS).done)
+    finally:
+        for future in running:
+            future.cancel()
+        pool.shutdown(wait=not stop.is_set())
+
+
+def _results(done: Iterable[Future[Done]]) -> Iterator[Done]:
+    """Yield the results of futures that have ended, but for those that were given up."""
+    for future in done:
+        if not isinstance(future.exception(), Interrupted):
+            yield future.result()

@@ -94,7 +94,8 @@ def fetch_klines(
                 f"Binance has no {one.interval} bars of {one.symbol} adjusted by {one.adjustment}",
                 remedy=f"ask for BINANCE:..., one of {', '.join(INTERVALS)}, as traded",
             )
-    work = gathered(requests, lambda one: _klines(one, interfaces), workers=workers)
+    stop = next(iter(interfaces.values())).transport.stop
+    work = gathered(requests, lambda one: _klines(one, interfaces), workers=workers, stop=stop)
     for done, found in enumerate(work, start=1):
         if progress is not None:
             progress(done, len(requests), found.request["symbol"])

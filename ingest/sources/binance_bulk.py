@@ -106,7 +106,8 @@ def fetch_archives(
 
     A verified file in `folder` is not fetched again. None keeps no files.
     """
-    for done, one in enumerate(gathered(files, lambda file: _fetch(file, transport, folder), workers=workers), start=1):
+    work = gathered(files, lambda file: _fetch(file, transport, folder), workers=workers, stop=transport.stop)
+    for done, one in enumerate(work, start=1):
         if progress is not None:
             progress(done, len(files), f"{one.request['symbol']} {one.request['period']}")
         yield one

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quantmill.errors import BadValue, UnknownKey, UsageError
 
 from ingest.exchanges import SYMBOL_PATTERN
-from ingest.loads import Outcome, Session, land_bars, land_metadata
+from ingest.loads import Session, land_bars, land_metadata
 from ingest.sources.files import csv_header, require_column
+from ingest.storing import Outcome
 
 
 class _Record(BaseModel):

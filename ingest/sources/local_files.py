@@ -16,8 +16,9 @@ from quantmill.errors import BadValue, DataContractError, UsageError
 
 from ingest.bars import ADJUSTMENTS, FIELDS, INTERVALS, clear, quoted, read_payload, sql_path
 from ingest.exchanges import EXCHANGES, SYMBOL
-from ingest.loads import Outcome, Session, land_bars, land_metadata, symbols_without_metadata
+from ingest.loads import Session, land_bars, land_metadata
 from ingest.sources.files import FileFormat, check_names, csv_header, format_of, require_column
+from ingest.storing import Outcome, symbols_without_metadata
 
 ASSET_TYPES = {"equity": "stock", "etf": "fund", "index": "index", "forex": "forex", "futures": "futures"}
 ASSET_CLASSES = ("equity", "etf", "index", "crypto", "forex", "futures")

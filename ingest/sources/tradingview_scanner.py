@@ -131,7 +131,7 @@ def scan(
             counters["extra_sweeps"] += sweep > 0
             while left and (first < min(due, target) or first == 0):
                 last = min(first + page_rows, target)
-                body = _body(scanner, first, last, chunk)
+                body = scan_body(scanner, first, last, chunk)
                 value = ask({"range": [first, last], **({"tickers": list(chunk)} if chunk else {})}, body)
                 if value is None:
                     break
@@ -153,7 +153,7 @@ def scan(
     ordered = len(seen)
     missing = [symbol for symbol in scanner.ensure_symbols if symbol not in seen]
     if fault is None and missing:
-        body = _body(scanner, 0, len(missing), missing) | {"filter": []}
+        body = scan_body(scanner, 0, len(missing), missing) | {"filter": []}
         if ask({"range": [0, len(missing)], "tickers": missing, "ensured": True}, body) is not None:
             counters["ensured_rows"] = len(seen) - ordered
     counters |= {"rows": len(seen), "total_count": total, "rows_due": rows_due}
@@ -197,7 +197,8 @@ def scan_request(scanner: Scanner, static: Sequence[str] = ()) -> dict[str, Any]
     }
 
 
-def _body(scanner: Scanner, first: int, last: int, tickers: Sequence[str]) -> dict[str, Any]:
+def scan_body(scanner: Scanner, first: int, last: int, tickers: Sequence[str]) -> dict[str, Any]:
+    """Return the body that asks a scanner for its rows from `first` on and before `last`."""
     return {
         "filter": [one.model_dump(mode="json", exclude_none=True) for one in scanner.filters],
         "options": {"lang": "en"},
@@ -263,7 +264,11 @@ def lookup(
     asked = sorted({require_symbol(symbol) for symbol in symbols})
     chunks = _chunks(asked, symbols_per_request)
     done = 0
-    for one in gathered(chunks, lambda chunk: _lookup_chunk(chunk, fields, transport, kind, market), workers=workers):
+
+    def ask(chunk: Sequence[str]) -> Answer:
+        return _lookup_chunk(chunk, fields, transport, kind, market)
+
+    for one in gathered(chunks, ask, workers=workers, stop=transport.stop):
         done += len(one.request["tickers"])
         if progress is not None:
             progress(done, len(asked), f"{kind} of {len(one.request['tickers'])} symbols")
@@ -279,15 +284,7 @@ def _lookup_chunk(
 ) -> Answer:
     path, started_at = f"/{market}/scan", transport.clock()
     request = {"market": market, "columns": list(fields), "tickers": list(symbols)}
-    body = {
-        "filter": [],
-        "options": {"lang": "en"},
-        "columns": list(fields),
-        "range": [0, len(symbols)],
-        "symbols": {"query": {"types": []}, "tickers": list(symbols)},
-        "markets": _markets(market),
-    }
-    reply = transport.post(path, body)
+    reply = transport.post(path, lookup_body(symbols, fields, market))
     fault = _page_fault(reply, fields)
     if fault is not None:
         return failed(
@@ -312,6 +309,18 @@ def _lookup_chunk(
     )
 
 
+def lookup_body(symbols: Sequence[str], fields: Sequence[str], market: str) -> dict[str, Any]:
+    """Return the body that asks for fields of exact symbols."""
+    return {
+        "filter": [],
+        "options": {"lang": "en"},
+        "columns": list(fields),
+        "range": [0, len(symbols)],
+        "symbols": {"query": {"types": []}, "tickers": list(symbols)},
+        "markets": _markets(market),
+    }
+
+
 def symbol_fields(
     symbols: Sequence[str],
     fields: Sequence[str],
@@ -323,7 +332,8 @@ def symbol_fields(
 ) -> Iterator[Answer]:
     """Ask for fields of symbols one by one; yield one answer per symbol, `unknown_symbol` for a 404."""
     asked = sorted({require_symbol(symbol) for symbol in symbols})
-    work = gathered(asked, lambda one: _one_symbol(one, fields, transport, kind), workers=min(workers, SYMBOL_WORKERS))
+    count = min(workers, SYMBOL_WORKERS)
+    work = gathered(asked, lambda one: _one_symbol(one, fields, transport, kind), workers=count, stop=transport.stop)
     for done, one in enumerate(work, start=1):
         if progress is not None:
             progress(done, len(asked), one.request["symbol"])

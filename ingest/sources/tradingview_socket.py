@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import queue
 import re
 import threading
@@ -34,6 +35,7 @@ from quantmill.errors import DataContractError, UsageError
 from ingest.answers import Answer, AnswerState, Attempt
 from ingest.exchanges import EXCHANGES
 from ingest.sources.common import BarRequest, bar_table, row_text, value_text
+from ingest.stopping import GRACE_SECONDS, POLL_SECONDS, Stop
 from ingest.transport import (
     MARKET_CLOCK,
     OPENING_CODES,
@@ -269,8 +271,8 @@ def _opening(bar: Any) -> Any:
 class SocketBars:
     """Fetches bars over up to `rules.sockets` sockets at once.
 
-    `token` is a user's own; it is sent and nowhere kept. `seed` fixes the session ids, `clock`, `timer` and `sleep` are
-    as in `ingest.transport.Transport`.
+    `token` is a user's own; it is sent and nowhere kept. `seed` fixes the session ids, `clock`, `timer`, `sleep` and
+    `stop` are as in `ingest.transport.Transport`.
     """
 
     def __init__(
@@ -285,12 +287,14 @@ class SocketBars:
         seed: int = 0,
         timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        stop: Stop | None = None,
     ) -> None:
         self.address = check_address(address, schemes=("ws", "wss"))
         self.origin = clean_address(self.address)
         self.rules = rules
         self.breaker = breaker or Breaker(self.rules.breaker_failures)
         self.clock = clock
+        self.stop = stop or Stop()
         self._token = token or ANONYMOUS
         self._secret = token
         self._headers = {MARKET_CLOCK: market_clock_text(market_clock)} if market_clock is not None else {}
@@ -329,27 +333,37 @@ class SocketBars:
         def ended(future: Future[None]) -> None:
             results.put(None)
 
-        with ThreadPoolExecutor(max_workers=max(min(rules.sockets, len(groups)), 1)) as pool:
-            futures = [pool.submit(run, group) for group in groups]
+        pool = ThreadPoolExecutor(max_workers=max(min(rules.sockets, len(groups)), 1))
+        futures = [pool.submit(run, group) for group in groups]
+        for future in futures:
+            future.add_done_callback(ended)
+        try:
+            done, left, last_look = 0, len(groups), math.inf
+            while left and time.monotonic() < last_look:
+                if self.stop.is_set() and not stopped.is_set():
+                    stopped.set()
+                    last_look = time.monotonic() + GRACE_SECONDS
+                    for future in futures:
+                        future.cancel()
+                try:
+                    found = results.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    continue
+                if found is None:
+                    left -= 1
+                    continue
+                done += 1
+                if progress is not None:
+                    progress(done, len(requests), found.request["symbol"])
+                yield found
             for future in futures:
-                future.add_done_callback(ended)
-            try:
-                done, left = 0, len(groups)
-                while left:
-                    found = results.get()
-                    if found is None:
-                        left -= 1
-                        continue
-                    done += 1
-                    if progress is not None:
-                        progress(done, len(requests), found.request["symbol"])
-                    yield found
-                for future in futures:
+                if not self.stop.is_set():
                     future.result()
-            finally:
-                stopped.set()
-                for future in futures:
-                    future.cancel()
+        finally:
+            stopped.set()
+            for future in futures:
+                future.cancel()
+            pool.shutdown(wait=not self.stop.is_set())
 
     def hello(self) -> tuple[dict[str, Any] | None, Attempt]:
         """Open a socket, return what the service says first and how the attempt went, and close it."""
@@ -584,7 +598,7 @@ class _Worker:
             if talk.times:
                 limit = min(limit, max(newest + rules.idle_seconds - now, 0.0))
             try:
-                text = _text(self.socket.recv(timeout=limit))
+                text = _text(self._recv(limit))
             except TimeoutError:
                 if talk.times and timer() - newest >= rules.idle_seconds:
                     self._idle(talk, is_deeper, f"no new bar for {rules.idle_seconds:g} s")
@@ -644,6 +658,19 @@ class _Worker:
                 elif idle >= rules.idle_packets:
                     self._idle(talk, is_deeper, f"{idle} packets without a new bar")
                     return
+
+    def _recv(self, seconds: float) -> str | bytes:
+        """Return the next message. Raises `TimeoutError` after `seconds`, `Interrupted` when the command is to end."""
+        assert self.socket is not None
+        left = seconds
+        while True:
+            try:
+                return self.socket.recv(timeout=min(left, POLL_SECONDS))
+            except TimeoutError:
+                self.source.stop.check()
+                left -= POLL_SECONDS
+                if left <= 0:
+                    raise
 
     def _idle(self, talk: _Talk, is_deeper: bool, detail: str) -> None:
         """End a request that brings nothing more: it was complete if only deeper history was still asked for."""

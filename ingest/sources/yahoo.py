@@ -69,7 +69,7 @@ def fetch_charts(
                 f"Yahoo has no {one.interval} bars of {one.symbol}",
                 remedy=f"ask for a listed share or fund, a currency pair or a future, and {', '.join(INTERVALS)}",
             )
-    work = gathered(requests, lambda one: _chart(one, transport), workers=workers)
+    work = gathered(requests, lambda one: _chart(one, transport), workers=workers, stop=transport.stop)
     for done, answers in enumerate(work, start=1):
         if progress is not None:
             progress(done, len(requests), answers[0].request["symbol"])

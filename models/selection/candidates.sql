@@ -117,6 +117,7 @@ judged as (
             and coalesce(gaps.run_length, 0) > {{ setting('simulation.delist_after', 'integer') }}
         )
         or retired.symbol is not null as is_delisted,
+        contracts.symbol is not null as is_for_research,
         history.return_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough,
         history.local_count >= {{ setting('selection.history_floor', 'integer') }} as is_old_enough_locally
     from directed as history
@@ -126,6 +127,12 @@ judged as (
         on history.symbol = health.symbol and windows.decision_date = health.as_of_date
     left join {{ ref('bar_gaps') }} as gaps
         on history.symbol = gaps.symbol and windows.decision_date = gaps.session_date
+    -- a contract for difference is nobody's to trade, whoever named it
+    left join {{ ref('symbols') }} as contracts
+        on
+            history.symbol = contracts.symbol
+            and contracts.valid_to is null
+            and contracts.venue_class = 'cfd'
     -- what a venue took off its list after the scan
     left join {{ ref('symbols') }} as retired
         on
@@ -143,6 +150,7 @@ gated as (
     select
         *,
         case
+            when is_for_research then 'CFD_RESEARCH_ONLY'
             when is_delisted then 'DELISTED'
             when verdict in ('MISSING', 'TOXIC') then verdict
             when verdict = 'STALE' and {{ setting('quality.gate') }} = 'strict' then verdict
@@ -286,6 +294,7 @@ final as (
         ) as passes,
         array_to_string(list_filter(
             [
+                case when is_for_research then 'CFD_RESEARCH_ONLY' end,
                 case when not is_healthy then 'HEALTH:' || verdict end,
                 case when is_delisted then 'DELISTED:' || sessions_behind end,
                 case when not is_old_enough and is_old_enough_locally then 'CURRENCY_UNCONVERTED' end,

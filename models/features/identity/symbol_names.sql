@@ -182,6 +182,27 @@ scaled as (
 
 ),
 
+-- a contract for difference is the exposure that it follows; a ticker that the table lacks stands for itself
+underlyings as (
+
+    select
+        ticker,
+        arg_max(economic_id, version) as economic_id
+    from {{ ref('seed_cfd_underlyings') }}
+    group by ticker
+
+),
+
+exposed as (
+
+    select
+        scaled.*,
+        underlyings.economic_id as underlying_id
+    from scaled
+    left join underlyings on scaled.venue_class = 'cfd' and scaled.ticker = underlyings.ticker
+
+),
+
 final as (
 
     select
@@ -211,15 +232,16 @@ final as (
         case
             when profile = 'FUTURES' then regexp_replace(ticker, '(\d+!|[FGHJKMNQUVXZ](20)?\d{2})$', '')
         end as root,
-        case profile
-            when 'CRYPTO' then nullif(base, '')
-            when 'FOREX' then base || quote
-            when 'FUTURES' then regexp_replace(ticker, '(\d+!|[FGHJKMNQUVXZ](20)?\d{2})$', '')
-            when 'EQUITY' then ticker || '.' || country
+        case
+            when venue_class = 'cfd' then coalesce(underlying_id, ticker)
+            when profile = 'CRYPTO' then nullif(base, '')
+            when profile = 'FOREX' then base || quote
+            when profile = 'FUTURES' then regexp_replace(ticker, '(\d+!|[FGHJKMNQUVXZ](20)?\d{2})$', '')
+            when profile = 'EQUITY' then ticker || '.' || country
         end as economic_id,
         profile = 'CRYPTO' and named_by = 'ticker' and length(full_base) < 2 and not is_known as is_ambiguous
 
-    from scaled
+    from exposed
 
 )
 

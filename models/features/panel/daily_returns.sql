@@ -12,9 +12,20 @@ pairs as (
         lag(close) over by_session as previous_close,
         lag(close_adjustment) over by_session as previous_adjustment,
         lag(total_return_close) over by_session as previous_total_return_close,
+        lag(total_return_source) over by_session as previous_total_return_source,
         lag(session_number) over by_session as previous_session_number
     from bars
     window by_session as (partition by symbol order by session_date)
+
+),
+
+-- every source adjusts back from its own newest dividend: total returns of two sources never meet
+seamed as (
+
+    select
+        *,
+        coalesce(total_return_source = previous_total_return_source, false) as is_of_one_source
+    from pairs
 
 ),
 
@@ -24,11 +35,11 @@ formed as (
     select
         *,
         case
-            when total_return_close is not null and previous_total_return_close is not null
-                then total_return_close / previous_total_return_close
-            when close_adjustment = previous_adjustment then close / previous_close
+            when is_of_one_source then total_return_close / previous_total_return_close
+            when close_adjustment = previous_adjustment and close_adjustment <> 'total_return'
+                then close / previous_close
         end as closes_ratio
-    from pairs
+    from seamed
 
 ),
 
@@ -41,7 +52,7 @@ final as (
 
         -- dividends are in it where both closes carry them
         closes_ratio - 1 as simple_return,
-        total_return_close is not null and previous_total_return_close is not null as is_total_return,
+        is_of_one_source as is_total_return,
 
         -- more than one after missing sessions
         cast(session_number - previous_session_number as integer) as session_count,

@@ -25,6 +25,7 @@ merged as (
             case adjustment when 'splits' then 1 when 'none' then 2 else 3 end
         ) as bar,
         max(case when adjustment = 'total_return' then close end) as total_return_close,
+        max(case when adjustment = 'total_return' then source end) as total_return_source,
         bool_or(is_late_revision) as is_late_revision
     from accepted
     group by symbol, session_date
@@ -45,6 +46,7 @@ final as (
         bar.close as close,
         bar.adjustment as close_adjustment,
         total_return_close,
+        total_return_source,
 
         -- volumes
         bar.volume as volume,

@@ -284,6 +284,8 @@ excluded as (
         *,
         list_filter(
             [
+                -- a broker's price of somebody else's market: for research, never for a book
+                case when row_venue_class = 'cfd' then 'CFD_RESEARCH_ONLY:' || economic_id end,
                 case
                     when venue_class = 'spot' and row_venue_class <> 'spot' then 'SCAN_VENUE:' || row_venue_class
                     when venue_class = 'perp' and not (row_venue_class = 'perp' and ends_with(ticker, '.P'))

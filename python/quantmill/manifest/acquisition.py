@@ -99,6 +99,7 @@ class Acquisition:
     history_floor: int
     has_rating_history: bool
     has_total_return: bool
+    repair_seconds: int
     feature_timeframes: tuple[str, ...]
     feature_fields: tuple[str, ...]
     metadata_fields: tuple[str, ...]
@@ -171,6 +172,7 @@ def load_acquisition(
         history_floor=settings.selection.history_floor,
         has_rating_history=wanted.has_rating_history,
         has_total_return=wanted.has_total_return,
+        repair_seconds=wanted.repair_seconds,
         feature_timeframes=wanted.feature_timeframes,
         feature_fields=dictionary.features(wanted.feature_timeframes),
         metadata_fields=dictionary.metadata,

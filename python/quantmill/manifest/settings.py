@@ -569,6 +569,9 @@ class AcquisitionSettings(Record):
         description="whether bars reach back 1,600 sessions, as warm ratings need, or only the look-back and a margin"
     )
     has_total_return: bool = Field(description="whether closes adjusted for dividends are fetched beside the prices")
+    repair_seconds: Annotated[int, Field(gt=0)] = Field(
+        description="time of one repair or recovery; whom it does not come to is first in the next one"
+    )
     feature_timeframes: Annotated[tuple[Timeframe, ...], Distinct] = Field(
         description="timeframes that the vendor's features are asked for"
     )

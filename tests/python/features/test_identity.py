@@ -98,6 +98,26 @@ def test_a_single_letter_that_nobody_knows_is_ambiguous_and_no_candidate() -> No
     ]
 
 
+def test_a_contract_for_difference_is_its_underlying_and_no_candidate() -> None:
+    pipeline = Pipeline()
+    of = scanner()
+    for ticker in ("XAUUSD", "SPX500USD", "NOBODYKNOWS"):
+        describe(pipeline, f"OANDA:{ticker}", type="cfd")
+    describe(pipeline, "COMEX:GC1!", type="futures")
+    scan(pipeline, of, [{"s": "OANDA:SPX500USD", "type": "cfd", "Value.Traded": 1e9, "Recommend.All": 0.5}])
+    pipeline.build("scan_candidates")
+    assert pipeline.ask("select symbol, economic_id, venue_class from symbols order by 1") == [
+        ("COMEX:GC1!", "GC", "futures"),
+        ("OANDA:NOBODYKNOWS", "NOBODYKNOWS", "cfd"),
+        ("OANDA:SPX500USD", "ES", "cfd"),
+        ("OANDA:XAUUSD", "XAUUSD", "cfd"),
+    ]
+    found = pipeline.ask("select is_kept, drop_stage, drop_reason from scan_candidates")
+    assert [(kept, stage, "CFD_RESEARCH_ONLY:ES" in reason) for kept, stage, reason in found] == [
+        (False, "exclusion", True)
+    ]
+
+
 def test_metadata_decide_before_the_ticker() -> None:
     pipeline = Pipeline()
     describe(pipeline, "BINANCE:ARBUSD", type="spot", base_currency="ARB", currency="USD")

@@ -12,8 +12,9 @@ import duckdb
 import pytest
 from quantmill.manifest.home import Home
 
-from ingest.loads import Outcome, open_session
+from ingest.loads import open_session
 from ingest.sources.local_files import ImportOptions, import_file
+from ingest.storing import Outcome
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RECEIVED = datetime(2024, 3, 28, 21, tzinfo=UTC)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from quantmill.errors import WarehouseError
 from quantmill.manifest.home import Home
 
-import ingest.loads
+import ingest.storing
 from ingest.answers import Answer, Attempt
 from ingest.landing import Landing
-from ingest.loads import Outcome, land_answers
+from ingest.loads import land_answers
 from ingest.rebuild import rebuild
+from ingest.storing import Outcome
 from tests.python.ingest.conftest import REPOSITORY, Warehouse
 from tests.python.ingest.venue_answers import RECEIVED, closes, klines, lookup, steady
 
@@ -225,7 +226,7 @@ def test_a_crash_between_the_landing_and_the_commit_is_replayed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest.loads, "_insert_loads", crash)
+        patch.setattr(ingest.storing, "_insert_loads", crash)
         with pytest.raises(KeyboardInterrupt):
             land(warehouse, *everything())
     assert warehouse.rows("select count(*) from raw.loads") == [(0,)]
@@ -240,7 +241,7 @@ def test_a_batch_whose_commit_fails_is_stored_load_by_load_and_once(
     warehouse: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails = {"left": 1}
-    store = ingest.loads._store_wave
+    store = ingest.storing._store_wave
 
     def failing(connection: Any, landing: Any, wave: Any, *rest: Any, **named: Any) -> Any:
         if len(wave) > 1 and fails["left"]:
@@ -248,7 +249,7 @@ def test_a_batch_whose_commit_fails_is_stored_load_by_load_and_once(
             raise duckdb.FatalException("no space left on device")
         return store(connection, landing, wave, *rest, **named)
 
-    monkeypatch.setattr(ingest.loads, "_store_wave", failing)
+    monkeypatch.setattr(ingest.storing, "_store_wave", failing)
     outcomes = land(warehouse, *everything())
     assert fails["left"] == 0 and len(outcomes) == 8
     assert warehouse.rows("select count(*), count(distinct load_id) from raw.loads") == [(8, 8)]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from quantmill.manifest.acquisition import load_acquisition
+from quantmill.manifest.home import writer_lock
 
 from ingest import cli
 from ingest.rebuild import rebuild
 from ingest.scope import earlier_symbols, scope_symbols
+from ingest.stopping import Stop
 from tests.market.faults import CONTAMINATED
 from tests.market.market import Market
-from tests.market.venue import Venue
+from tests.market.venue import LogEntry, Venue
 
 PROFILE = ("--profile", "simulated_crypto")
 SYMBOLS = sorted(
@@ -51,7 +60,8 @@ Run = Callable[..., tuple[int, str, str]]
 def run(warehouse: Any, repository: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
     monkeypatch.setenv("QUANTMILL_HOME", str(warehouse.home.state))
     monkeypatch.chdir(repository)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    # pauses between attempts, which the venue does not need
+    monkeypatch.setattr(Stop, "rest", lambda self, seconds: None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = cli.run(list(arguments))
@@ -246,6 +256,10 @@ def test_whoever_was_a_candidate_before_is_fetched_too_from_archives_where_the_l
         code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
         assert (code, err) == (0, ""), out
         assert "1 that were candidates before" in out
+        normal = out.partition("pass normal: ")[0]
+        assert "normal: binance_bulk: asking for 1" in normal, (
+            "exchangeInfo does not list it: nobody live is asked first"
+        )
         fetched = "select source, max(opened_at_utc)::date::varchar from raw.bars where symbol = ? group by 1"
         assert warehouse.rows(fetched, ended) == [("binance_bulk", "2025-05-26")]
         assert ended not in out.partition("repair: ")[2], "whoever has left is no failure of today's cycle"
@@ -255,14 +269,14 @@ def test_whoever_was_a_candidate_before_is_fetched_too_from_archives_where_the_l
 
 def test_the_newest_scan_is_the_latest_and_not_the_one_that_landed_last(venue: Venue, run: Run, warehouse: Any) -> None:
     assert run("scan", *PROFILE, "--as-of", AFTER)[0] == 0
-    planned = run("bars", *PROFILE, "--as-of", AFTER, "--dry-run")[1]
+    planned = json.loads(run("bars", *PROFILE, "--as-of", AFTER, "--dry-run", "--json")[1])["asked"]
     assert run("scan", *PROFILE, "--from", "2025-11-30", "--to", "2025-12-01", "--as-of", AFTER)[0] == 0
     with warehouse.session() as session:
         acquisition = load_acquisition(warehouse.home.manifest, "simulated_crypto", overrides={}, environment={})
         current = scope_symbols(session.connection, acquisition)
         as_of = datetime.fromisoformat(AFTER)
         earlier = earlier_symbols(session.connection, acquisition, as_of, current)
-        assert {line.split(": ")[0] for line in planned.splitlines() if line.startswith("BINANCE:")} == set(current)
+        assert {one["subject"] for one in planned} == set(current)
         assert not set(earlier) & set(current)
         long_ago = replace(acquisition, lookback_sessions=10)
         assert earlier_symbols(session.connection, long_ago, as_of, current) == []
@@ -289,14 +303,57 @@ def test_a_strict_scan_of_which_some_fail_names_them_and_ends_with_their_code(
     assert run("scan", *PROFILE, "--as-of", NEXT)[0] == (3 if status == "REJECTED" else 0)
 
 
-def test_a_dry_run_says_what_it_would_ask_for_and_asks_nobody(venue: Venue, run: Run, warehouse: Any) -> None:
-    code, out, _ = run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", AFTER, "--dry-run")
-    assert code == 0
-    assert "BINANCE:BTCUSDT: " in out and "bars of binance" in out
+def contents(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return the digest and the time of change of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_dry_run_prints_the_requests_that_the_command_makes_then(venue: Venue, run: Run, warehouse: Any) -> None:
+    scope = (*PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:BTCUSDT.P", "--as-of", AFTER)
+    code, out, err = run("bars", *scope, "--dry-run", "--json")
+    assert (code, err) == (0, "")
+    planned = json.loads(out)["asked"]
+    assert [(one["subject"], one["interface"], one["reason"]) for one in planned] == [
+        ("BINANCE:BTCUSDT", "binance_spot", "FIRST"),
+        ("BINANCE:BTCUSDT.P", "binance_usdm", "FIRST"),
+    ]
+    assert (venue.requests_log, contents(warehouse.home.state)) == ([], {})
+    assert run("bars", *scope)[0] == 0
+    asked = [entry for entry in venue.requests(source="binance") if "klines" in entry.path]
+    assert len(asked) == sum(one["requests"] for one in planned)
+    code, out, _ = run("scan", *PROFILE, "--as-of", AFTER, "--dry-run", "--json")
+    bodies = [one["body"] for one in json.loads(out)["asked"]]
+    venue.requests_log.clear()
+    assert run("scan", *PROFILE, "--as-of", AFTER)[0] == 0
+    sent = {entry.body_digest for entry in venue.requests(source="tradingview_scanner")}
+    texts = [json.dumps(body, ensure_ascii=False, separators=(",", ":")) for body in bodies]
+    assert {hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts} <= sent
     code, out, _ = run("flow", *PROFILE, "--as-of", AFTER, "--dry-run")
-    assert (code, "binance_perp_long_trend: up to " in out, "flow of 2 symbols" in out) == (0, True, True)
-    assert venue.requests_log == []
-    assert count(warehouse, "raw.loads") == 0
+    assert (code, "POST /crypto/scan" in out, "whom the scan finds" in out) == (0, True, True)
+    assert run("scan", *PROFILE, "--json")[0] == 2
+
+
+def test_a_dry_run_changes_no_byte_of_the_home_and_replays_nothing(venue: Venue, run: Run, warehouse: Any) -> None:
+    scope = (*PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:ETHUSDT", "--as-of", AFTER)
+    assert run("bars", *PROFILE, "--symbol", "BINANCE:BTCUSDT", "--as-of", BEFORE)[0] == 0
+    # a load that reached the landing and not the workbench, as after a kill
+    older = warehouse.home.workbench.read_bytes()
+    assert run("bars", *PROFILE, "--symbol", "BINANCE:ETHUSDT", "--as-of", BEFORE)[0] == 0
+    warehouse.home.workbench.write_bytes(older)
+    before = contents(warehouse.home.state)
+    for command in ("scan", "metadata", "bars", "features", "repair", "recover", "audit", "flow"):
+        arguments = (*PROFILE, "--as-of", AFTER) if command == "scan" else scope
+        code, out, err = run(command, *arguments, "--dry-run")
+        assert (code, err) == (0, ""), command
+        assert "1 landed loads wait to be replayed" in out
+        assert "nobody was asked, nothing was written" in out
+    assert contents(warehouse.home.state) == before
+    with writer_lock(warehouse.home, holder="another"):
+        assert run("bars", *scope, "--dry-run")[0] == 0, "it waits for nobody"
 
 
 def test_a_network_that_is_down_ends_with_five_and_every_request_is_a_load(
@@ -371,3 +428,120 @@ def test_metadata_below_coverage_are_asked_for_once_more_and_then_a_strict_comma
         "metadata", *PROFILE, "--symbol", "BINANCE:BTCUSDT,BINANCE:NOSUCHUSDT", "--strict", "--as-of", NEXT
     )
     assert (code, "1 of 2 active symbols are defaults: BINANCE:NOSUCHUSDT" in out) == (4, True), out
+
+
+@contextmanager
+def interrupted(
+    venue: Venue, which: Callable[[LogEntry], bool], *, after: int, by: signal.Signals = signal.SIGINT
+) -> Iterator[None]:
+    """Send this process a signal once the venue has met `after` such requests."""
+
+    def watch() -> None:
+        while sum(map(which, list(venue.requests_log))) < after:
+            time.sleep(0.01)
+        os.kill(os.getpid(), by)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield
+    thread.join(1)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_has_arrived_is_landed_when_a_command_is_interrupted_and_the_next_one_asks_for_the_rest(
+    venue: Venue, run: Run, warehouse: Any, by: signal.Signals, expected: int
+) -> None:
+    some = SYMBOLS[:12]
+    scope = (*PROFILE, "--symbol", ",".join(some), "--as-of", AFTER)
+    # four answers come, nobody waits for the others
+    venue.fault("slow", sources="binance", seconds=5.0, symbols=some[4:])
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    began = time.monotonic()
+    with interrupted(venue, lambda entry: "slow" in entry.faults, after=5, by=by):
+        code, out, _ = run("bars", *scope)
+    assert time.monotonic() - began < 5, "the slow ones are not waited for"
+    assert (code, "interrupted: 4 answers that had arrived are landed" in out) == (expected, True), out
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert warehouse.rows("select exit_code, counts ->> 'interrupted' from ops.commands") == [(expected, "1")]
+    assert warehouse.rows("select request_count, skipped ->> 'INTERRUPTED' from ops.sync_runs") == [
+        (4, str(len(some) - 4))
+    ]
+    landed = {name for (name,) in warehouse.rows("select distinct symbol from raw.bars")}
+    assert landed == set(some[:4])
+    assert count(warehouse, "ops.symbol_registry where lock_owner is not null") == 0
+    venue.heal()
+    venue.requests_log.clear()
+    assert run("bars", *scope)[0] == 0
+    asked = {symbol for entry in venue.requests(source="binance") for symbol in entry.symbols}
+    assert asked == set(some) - landed
+    before = warehouse.raw_tables()
+    rebuild(warehouse.home, say=warehouse.said.append)
+    assert warehouse.raw_tables() == before
+
+
+def test_an_interrupted_socket_gives_what_it_has_and_a_flow_takes_no_further_step(
+    venue: Venue, run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    funds = [f"AMEX:{name}" for name in ("SPY", "IWM", "DIA", "VTI", "EEM", "GLD")]
+    with Venue(Market(symbols=funds), port=0) as other:
+        for name, address in other.addresses().items():
+            monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+        other.fault("silence", skip=3)
+        with interrupted(other, lambda entry: entry.path == "create_series", after=4):
+            scope = ("--profile", "simulated_etf", "--symbol", ",".join(funds), "--as-of", AFTER)
+            code, out, _ = run("bars", *scope)
+        assert (code, "interrupted: 3 answers" in out) == (130, True), out
+        assert warehouse.rows("select count(distinct (symbol, adjustment)) from raw.bars") == [(3,)]
+        other.heal()
+        other.requests_log.clear()
+        with interrupted(other, lambda entry: entry.source == "tradingview_scanner", after=1):
+            code, out, _ = run("flow", *scope)
+        assert (code, "bars: " in out) == (130, False), "no further step is taken"
+
+
+def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(venue: Venue, run: Run, warehouse: Any) -> None:
+    replay = ("scan", *PROFILE, "--from", "2025-12-01", "--to", "2025-12-04", "--as-of", AFTER)
+    with interrupted(venue, lambda entry: entry.path.endswith("/scan"), after=7):
+        code, out, _ = run(*replay)
+    assert (code, "interrupted" in out) == (130, True)
+    scanned = "select count(*), count(distinct (config_hash, finished_at_utc)) from raw.loads where kind = 'scan'"
+    ((begun, distinct),) = warehouse.rows(scanned)
+    assert 0 < begun == distinct
+    assert run(*replay)[0] == 0
+    ((loads, days_of_scanners),) = warehouse.rows(scanned)
+    assert begun < loads == days_of_scanners, "no scanner is asked twice for a day"
+    assert run(*replay)[0] == 0
+    assert warehouse.rows(scanned) == [(loads, loads)]
+
+
+def test_a_fund_under_the_wrong_prefix_is_looked_up_and_its_listing_is_fetched(
+    run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OD-9: TLT is written as an AMEX fund and listed on NASDAQ."""
+    with Venue(Market(symbols=["AMEX:SPY", "NASDAQ:TLT"]), port=0) as venue:
+        for name, address in venue.addresses().items():
+            monkeypatch.setenv(f"QUANTMILL_ADDRESS_{name.upper()}", address)
+        etf = ("--profile", "simulated_etf", "--as-of", AFTER)
+        scope = (*etf, "--symbol", "AMEX:TLT,AMEX:SPY,AMEX:NOSUCH")
+        out = run("metadata", *scope)[1]
+        assert 'AMEX:TLT is listed as NASDAQ:TLT: add "AMEX:TLT": "NASDAQ:TLT" to manifest/listings.yml' in out
+        assert "1 of 3 symbols have no metadata: AMEX:NOSUCH" in out
+        assert [entry.query for entry in venue.requests(path="/symbol") if "SPY" in entry.query] == []
+        ((payload,),) = warehouse.rows("select payload from raw.symbol_aliases")
+        word = json.loads(payload)
+        assert (word["symbol"], word["new_symbol"], word["code"]) == ("AMEX:TLT", "NASDAQ:TLT", "ALIAS_LISTING")
+        proof = word["detail"].split()[-1]
+        assert warehouse.rows("select symbol from raw.symbol_metadata where load_id = ?", proof) == [("AMEX:TLT",)]
+        assert run("bars", *etf, "--symbol", "AMEX:TLT")[0] == 0
+        assert warehouse.rows("select distinct symbol from raw.bars") == [("NASDAQ:TLT",)]
+        assert run("aliases", "--as-of", AFTER)[0] == 0
+        assert count(warehouse, "raw.symbol_aliases where symbol = 'AMEX:TLT'") == 1, (
+            "the manifest of renamed symbols has no say in it"
+        )
+        venue.requests_log.clear()
+        assert run("metadata", *etf, "--symbol", "AMEX:TLT")[0] == 0
+        assert venue.requests(path="/symbol") == []
+        before = warehouse.raw_tables()
+        rebuild(warehouse.home, say=warehouse.said.append)
+        assert warehouse.raw_tables() == before

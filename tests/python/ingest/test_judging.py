@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ingest.answers import Answer
-from ingest.loads import Outcome, land_answers
+from ingest.loads import land_answers, land_metadata
 from ingest.releases import land_resolution
+from ingest.storing import Outcome
 from tests.python.ingest.venue_answers import DAY, RECEIVED, closes, klines, lookup, steady
 
 EXPECTED = "2024-03-27"
@@ -388,3 +389,34 @@ def test_a_batch_is_stored_as_its_loads_would_be_one_by_one(warehouse: Any, tmp_
         "select symbol, status, reason, last_final_session, consecutive_failures from ops.symbol_registry",
     ):
         assert warehouse.rows(f"{query} order by all") == alone.rows(f"{query} order by all")
+
+
+@pytest.mark.parametrize(("off", "status"), [(0.0099, "OK"), (0.021, "REJECTED")])
+@pytest.mark.parametrize("source", ["binance", "tradingview"])
+def test_one_tick_is_no_difference_where_a_tick_is_known(warehouse: Any, off: float, status: str, source: str) -> None:
+    """At a price of 2 a tick of 0.01 is half a percent: far beyond the relative tolerances."""
+    symbol = "BINANCE:AUSDT"
+    with warehouse.session() as session:
+        rows = [{"symbol": symbol, "tick_size": 0.01}]
+        land_metadata(session, source="desk", origin="test", rows=rows, received_at=RECEIVED)
+        session.readers = {("bars", name): _klines_reader() for name in ("binance", "tradingview")}
+        values = [round(value, 2) for value in steady(2.0)]
+        land_answers(session, [klines(symbol, closes(values))], context=_context(EXPECTED))
+        other = klines(
+            symbol, closes([round(v + off * (-1) ** n, 4) for n, v in enumerate(values)]), count=60, source=source
+        )
+        context = _context(EXPECTED, **({"pass": "alternate"} if source == "tradingview" else {}))
+        ((_, outcome),) = land_answers(session, [other], context=context)
+    found = {name for (name,) in warehouse.rows("select distinct code from raw.findings where severity = 'reject'")}
+    assert ("REJECTED" if outcome.status == "REJECTED" else "OK", found) == (
+        status, {"OVERLAP_MISMATCH"} if status == "REJECTED" else set()
+    )  # fmt: skip
+
+
+def test_a_series_without_a_calendar_says_so_and_is_not_measured_by_another_one(warehouse: Any) -> None:
+    last = datetime(2024, 3, 27, tzinfo=UTC)
+    rows = [*closes([20.0], last=last - DAY * 90), *closes(steady(20.0, 30))]
+    outcome = land(warehouse, klines("FOO:BAR", rows), expected=None)["FOO:BAR"]
+    assert (outcome.rows_new, outcome.rows_quarantined) == (31, 0)
+    ((code, severity, detail),) = warehouse.rows("select code, severity, detail from raw.findings")
+    assert (code, severity, "calendar of FOO" in detail) == ("EXCHANGE_WITHOUT_CALENDAR", "warning", True)

@@ -17,7 +17,7 @@ import pytest
 from quantmill.errors import DataContractError, WarehouseError, WarehouseLocked
 from quantmill.manifest.home import writer_lock
 
-import ingest.loads
+import ingest.storing
 from ingest.landing import Landing, next_load_id
 from ingest.schema import TABLES
 from ingest.workbench import Workbench
@@ -80,7 +80,7 @@ def test_a_crash_between_landing_and_transaction_is_replayed_by_the_next_command
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest.loads, "_insert_file", crash)
+        patch.setattr(ingest.storing, "_insert_file", crash)
         with pytest.raises(KeyboardInterrupt):
             warehouse.import_text(TEXT)
     assert warehouse.rows("select count(*) from raw.bars") == [(0,)]
@@ -98,7 +98,7 @@ def test_a_load_is_stored_once_however_often_it_is_tried(warehouse: Any) -> None
     before = warehouse.raw_tables()
     landing = Landing(warehouse.home.landing)
     with Workbench(warehouse.home.workbench) as workbench:
-        assert ingest.loads.store(workbench, landing, landing.read_load(outcome.load_id)) == outcome
+        assert ingest.storing.store(workbench, landing, landing.read_load(outcome.load_id)) == outcome
     assert warehouse.raw_tables() == before
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -454,3 +457,50 @@ def test_whom_no_source_knows_is_asked_once_more_the_next_day_and_then_listed_fo
     market.unknown.clear()
     assert much_later.repair([symbol], is_explicit=True)[0]["verdict"] == "OK"
     assert (state(one, symbol)["status"], state(one, symbol)["unknown_since"]) == ("STABLE", None)
+
+
+def test_a_repair_ends_with_its_time_and_whom_it_did_not_come_to_is_first_in_the_next_one(
+    make: Any, warehouse: Any
+) -> None:
+    symbols = [f"BINANCE:S{n:02}USDT" for n in range(10)]
+    market = Market(last={("binance", symbol): LAST - 6 * DAY for symbol in symbols})
+    rules = Rules(bar_sources=("binance",), repair_seconds=35)
+    one = make(market, rules)
+    synchronise(one, symbols)
+    market.asked.clear()
+    # every answer takes ten seconds
+    one.timer = lambda: 10.0 * len(market.asked)
+    one.repair(symbols, is_explicit=False)
+    asked = [request.symbol for _, request, _ in market.asked]
+    assert asked == symbols[:4]
+    (stored,) = one.session.connection.execute(
+        "select request_count, skipped ->> 'POSTPONED' from ops.sync_runs where pass = 'force'"
+    ).fetchall()
+    assert stored == (4, "6")
+    postponed = "select symbol from ops.symbol_registry where repair_postponed_utc is not null order by 1"
+    assert [name for (name,) in one.session.connection.execute(postponed).fetchall()] == symbols[4:]
+    assert any("6 symbols were not tried and come first next time" in line for line in warehouse.said)
+    market.asked.clear()
+    one.repair(symbols, is_explicit=False)
+    assert [request.symbol for _, request, _ in market.asked] == symbols[4:8]
+    market.last.clear()
+    one.timer = lambda: 0.0
+    assert {row["verdict"] for row in one.repair(symbols, is_explicit=False)} == {"OK"}
+    assert one.session.connection.execute(postponed).fetchall() == []
+
+
+def test_locks_of_a_process_that_has_ended_are_taken_over_at_once_and_others_hold(make: Any, warehouse: Any) -> None:
+    one = make(Market())
+    symbols = ["BINANCE:AUSDT", "BINANCE:BUSDT", "BINANCE:CUSDT"]
+    registry.register(one.session.connection, symbols, AS_OF)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    owners = [registry.lock_owner("alive"), f"killed process {ended.pid} on {socket.gethostname()}"]
+    owners.append(f"elsewhere process {ended.pid} on another-host")
+    for symbol, owner in zip(symbols, owners, strict=True):
+        registry.lock(one.session.connection, [symbol], owner, AS_OF)
+    plan = one.plan(symbols)
+    assert ([item.symbol for item in plan.items], plan.skipped) == (["BINANCE:BUSDT"], {"LOCKED": 2})
+    assert [line for line in warehouse.said if "taking over" in line] == [
+        f"taking over 1 symbols that {owners[1]} had locked: the process has ended"
+    ]

@@ -12,6 +12,7 @@ import pytest
 from loopback import Asked, Given, closed_port, given_json, web_service
 from quantmill.errors import BadValue
 
+from ingest.stopping import Stop
 from ingest.transport import (
     PREFIX_BYTES,
     SLOW_WAITS,
@@ -263,7 +264,7 @@ def test_no_more_requests_are_open_than_the_pacing_allows() -> None:
 
     with web_service(answer) as service:
         venue = client(service.address, Waits(), pacing=Pacing(1e6, concurrent=2))
-        list(gathered(range(12), lambda _: venue.get("/x"), workers=6))
+        list(gathered(range(12), lambda _: venue.get("/x"), workers=6, stop=Stop()))
     assert state["most"] == 2
 
 
@@ -281,14 +282,14 @@ def test_a_used_up_weight_holds_requests_until_the_next_minute() -> None:
 
 
 def test_gathered_yields_everything_and_stops_when_the_consumer_does() -> None:
-    assert sorted(gathered(range(50), lambda n: n * n, workers=3)) == [n * n for n in range(50)]
+    assert sorted(gathered(range(50), lambda n: n * n, workers=3, stop=Stop())) == [n * n for n in range(50)]
     begun: list[int] = []
 
     def work(number: int) -> int:
         begun.append(number)
         return number
 
-    results: Iterator[int] = gathered(range(1000), work, workers=2)
+    results: Iterator[int] = gathered(range(1000), work, workers=2, stop=Stop())
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert len(begun) <= 8
@@ -299,7 +300,7 @@ def test_an_error_of_ours_in_a_thread_reaches_the_consumer() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(gathered([1], work, workers=2))
+        list(gathered([1], work, workers=2, stop=Stop()))
 
 
 @pytest.mark.parametrize("address", ["", "ftp://host", "http://", "host:80", "http://host:port", "http://host:0"])
