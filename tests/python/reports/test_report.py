@@ -607,6 +607,19 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "symbol_metadata FAILED.",
         ),
         (
+            # what the book earned is on the run's calendar and in its currency, not in those of each symbol
+            "update features.daily_returns set simple_return = 2 * simple_return",
+            "tearsheet_headline.html#holdings",
+            "OK",
+            "What the symbols added, less costs, is the total return; ",
+        ),
+        (
+            "update tournaments.atom_returns set synthetic_return = 2 * synthetic_return where symbol = 'NYSE:KO'",
+            "tearsheet_headline.html#holdings",
+            "WARN",
+            "What the symbols added, less costs, is the total return; ",
+        ),
+        (
             "update selection.funnel set is_scarce = true, winner_count = 0 where window_index = 7",
             "selection.html#funnel",
             "WARN",
