@@ -32,6 +32,24 @@ worst as (
     order by metrics.value asc
     limit 1
 
+),
+
+-- the returns that the run read: on its calendar, in its currency
+returns as (
+
+    select
+        symbol,
+        direction,
+        session_date,
+        any_value(case direction when 'SHORT' then -synthetic_return else synthetic_return end) as simple_return
+    from tournaments.atom_returns
+    where
+        run_id in (
+            select worst.run_id
+            from worst
+        )
+    group by symbol, direction, session_date
+
 )
 
 select
@@ -46,9 +64,10 @@ inner join tournaments.target_weights as targets
         worst.run_id = targets.run_id
         and worst.config_id = targets.config_id
         and worst.window_index = targets.window_index
-inner join features.daily_returns as returns
+inner join returns
     on
         targets.symbol = returns.symbol
+        and returns.direction = case when targets.net_weight < 0 then 'SHORT' else 'LONG' end
         and returns.session_date between worst.test_start_date and worst.test_end_date
 group by targets.symbol
 order by any_value(targets.net_weight) * (exp(sum(ln(1 + returns.simple_return))) - 1) asc, targets.symbol asc

@@ -366,6 +366,12 @@ class Cycle:
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
+        if undescribed := self._without("symbol_metadata", every):
+            shown = ", ".join(undescribed[:5]) + (" ..." if len(undescribed) > 5 else "")
+            result.notes.append(
+                f"{len(undescribed)} symbols have no metadata, so their bars belong to no session: {shown}; "
+                + (f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata")
+            )
         if not is_last and result.exit_code == HEALTH:
             result.exit_code = 0
 

@@ -81,9 +81,15 @@
             info=true) %}
     {% endif %}
     {% do report_quality() %}
-    {% set absent = run_query("select string_agg(symbol, ', ' order by symbol) from (
-        select symbol from selection.candidates" ~ own ~ " group by symbol having bool_and(verdict = 'MISSING'))").rows[0][0] %}
-    {% if absent %}
-        {% do log('attention: no window has data of ' ~ absent ~ '; selection.candidates says why', info=true) %}
+    {% set absent = run_query("with absent as (select symbol, symbol in (select symbol from features.bar_verdicts
+        where verdict = 'UNKNOWN_SYMBOL') as has_bars from selection.candidates" ~ own ~ " group by symbol
+        having bool_and(verdict = 'MISSING')) select string_agg(symbol, ', ' order by symbol) filter (where has_bars),
+        string_agg(symbol, ', ' order by symbol) filter (where not has_bars) from absent").rows[0] %}
+    {% if absent[0] %}
+        {% do log('attention: nobody has described ' ~ absent[0] ~ ', so the bars that landed of them belong to no'
+            ~ " session: 'make meta-ingest' for this profile, then build again", info=true) %}
+    {% endif %}
+    {% if absent[1] %}
+        {% do log('attention: no window has data of ' ~ absent[1] ~ '; selection.candidates says why', info=true) %}
     {% endif %}
 {% endmacro %}

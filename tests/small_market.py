@@ -74,7 +74,7 @@ from features.symbols;
 
 insert into features.vendor_features by name
 select symbol, timestamp '2022-01-29' as observed_at_utc, '1d' as timeframe, feature, 0.5 as value,
-    date '2022-01-28' as session_date
+    'OK' as status, date '2022-01-28' as session_date
 from features.symbols, (select unnest(['recommend_all', 'rsi', 'volatility_d']) as feature);
 
 insert into features.symbol_health by name

@@ -45,7 +45,7 @@ MODELLED = {
     "features.scan_candidates": "load_id scanned_at_utc scanner_id symbol logic direction passes failed_gates layer "
     "is_kept drop_stage drop_reason rank",
     "features.scan_funnel": "load_id scanner_id stage fetched_count dropped_count remaining_count",
-    "features.vendor_features": "symbol observed_at_utc timeframe feature value is_intrabar session_date",
+    "features.vendor_features": "symbol observed_at_utc timeframe feature value status is_intrabar session_date",
     "features.session_bars": "symbol session_date open high low close total_return_close volume turnover "
     "source load_id known_at_utc",
     "features.daily_returns": "symbol session_date simple_return session_count",

@@ -27,7 +27,7 @@ listed as (
 
 ),
 
--- the session that runs at the observation, or the last one before it
+-- the session that runs at the observation, or the last one before it; without a calendar there is none
 placed as (
 
     select
@@ -36,10 +36,15 @@ placed as (
         answers.answers_digest,
         calendar.session_date,
         answers.received_at_utc < calendar.close_utc as is_open,
-        calendar.calendar_id
+        calendar.calendar_id,
+        case
+            when listed.symbol is null then 'NOT_DESCRIBED'
+            when calendar.session_date is null then 'BEFORE_CALENDAR'
+            else 'OK'
+        end as status
     from answers
-    inner join listed on answers.symbol = listed.symbol
-    asof inner join {{ ref('market_calendar') }} as calendar
+    left join listed on answers.symbol = listed.symbol
+    asof left join {{ ref('market_calendar') }} as calendar
         on listed.calendar_id = calendar.calendar_id and answers.received_at_utc >= calendar.open_utc
 
 ),
@@ -63,7 +68,7 @@ timed as (
         placed.received_at_utc < periods.week_close_utc as is_week_open,
         placed.received_at_utc < periods.month_close_utc as is_month_open
     from placed
-    inner join periods on placed.calendar_id = periods.calendar_id and placed.session_date = periods.session_date
+    left join periods on placed.calendar_id = periods.calendar_id and placed.session_date = periods.session_date
 
 ),
 
@@ -71,7 +76,8 @@ digested as (
 
     select
         *,
-        hash(code_digest(), answers_digest, session_date, is_open, is_week_open, is_month_open) as inputs_digest
+        hash(code_digest(), answers_digest, status, session_date, is_open, is_week_open, is_month_open)
+            as inputs_digest
     from timed
 
 ),
@@ -110,6 +116,7 @@ entries as (
         answers.row_number,
         wanted.symbol,
         wanted.received_at_utc,
+        wanted.status,
         wanted.session_date,
         wanted.is_open,
         wanted.is_week_open,
@@ -153,6 +160,7 @@ final as (
 
         -- what was said
         value,
+        status,
         session_date,
 
         -- a value of a bar that was not over is not that bar's value

@@ -398,7 +398,9 @@ class _Solving:
         return weights, "fallback_equal_weight", blocked or reason
 
     def _first_failure(self) -> str:
-        first = self.attempts[0]
+        """Return what first stood in the way: what a solver found may have been refused after it."""
+        refused = [one for one in self.attempts if one.status in ("rejected", "error")]
+        first = (refused or [one for one in self.attempts if one.status != "optimal"] or self.attempts)[0]
         return f"{first.step}, {first.solver} {first.status}: {first.reason}"
 
     def _blocked(self, feasible: FeasibleSet, count: int) -> str:

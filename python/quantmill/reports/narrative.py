@@ -35,7 +35,7 @@ def funnel_section(reader: Reader, section: Section) -> None:
     stages = reader.ask("funnel")
     scarce = 0
     for row in reader.ask("scarcity"):
-        scarce += row["scarce_count"] + row["empty_count"]
+        scarce += row["either_count"]
         where = f"{row['selection_engine']} on {row['window_set']}"
         if row["scarce_count"]:
             section.find(WARN, f"Scarce windows of {where}: {row['scarce_count']}.")
@@ -74,9 +74,11 @@ def _funnel_path(reader: Reader, section: Section) -> None:
     rows = reader.ask("funnel_path")
     labels = _label_of(rows)
     lines = [(stage, label, f"series-{place + 1}") for place, (stage, label) in enumerate(STAGE_LABELS.items())]
+    own = {key: [row for row in rows if (row["selection_engine"], row["window_set"]) == key] for key in labels}
     figures = {
         label: charts.lines_figure(
-            [row for row in rows if (row["selection_engine"], row["window_set"]) == key],
+            # the last decision holds until its window ends
+            [*own[key], {**own[key][-1], "decision_date": own[key][-1]["test_end_date"]}],
             "decision_date",
             lines,
             title="atoms",

@@ -262,7 +262,14 @@ select
     symbols.symbol,
     symbols.role,
     coalesce(verdicts.verdict, 'MISSING') as verdict,
-    coalesce(verdicts.reasons, 'no bar up to the as-of date') as reasons,
+    coalesce(
+        verdicts.reasons,
+        case
+            when symbols.symbol in (select symbol from features.bar_verdicts where verdict = 'UNKNOWN_SYMBOL')
+                then 'bars have landed, but nobody described the symbol, so they belong to no session: make meta-ingest'
+            else 'no bar up to the as-of date'
+        end
+    ) as reasons,
     verdicts.as_of_date as judged_on_date,
     verdicts.expected_sessions,
     verdicts.missing_sessions,
@@ -332,7 +339,8 @@ select
     window_set,
     selection_engine,
     count(*) filter (where is_scarce) as scarce_count,
-    count(*) filter (where winner_count = 0) as empty_count
+    count(*) filter (where winner_count = 0) as empty_count,
+    count(*) filter (where is_scarce or winner_count = 0) as either_count
 from selection.funnel
 where run_id = $run_id
 group by window_set, selection_engine

@@ -11,6 +11,7 @@ select
     funnel.selection_engine,
     funnel.window_index,
     windows.decision_date,
+    windows.test_end_date,
     funnel.universe_count,
     funnel.discovered_count,
     funnel.data_ok_count,

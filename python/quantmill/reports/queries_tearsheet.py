@@ -217,8 +217,10 @@ where run_id = $run_id
     and cell_id = $cell_id
 order by session_date
 """,
-    # What each symbol added to the worth of the book, in units of the worth at the start. Where the book is
-    # left alone between decisions a holding grows with its symbol; where it is brought back to its target
+    # What each symbol added to the worth of the book, in units of the worth at the start. Its returns are those
+    # that the run read, on the run's calendar and in its currency, which the streams of its atoms record; the
+    # stream of a short is the mirror of its symbol's, down to the loss of its collateral. Where the book is left
+    # alone between decisions a holding grows with its symbol; where it is brought back to its target
     # at every close the holding of each session is the target.
     "contributions": """
 with starting as (
@@ -244,6 +246,19 @@ days as (
 
 ),
 
+returns as (
+
+    select
+        symbol,
+        direction,
+        session_date,
+        any_value(case direction when 'SHORT' then -synthetic_return else synthetic_return end) as simple_return
+    from tournaments.atom_returns
+    where run_id = $run_id
+    group by symbol, direction, session_date
+
+),
+
 held as (
 
     select
@@ -259,9 +274,10 @@ held as (
         on books.run_id = $run_id
         and books.config_id = $config_id
         and days.window_index = books.window_index
-    left join features.daily_returns as returns
+    left join returns
         on books.symbol = returns.symbol
         and days.session_date = returns.session_date
+        and returns.direction = case when books.net_weight < 0 then 'SHORT' else 'LONG' end
 
 ),
 

@@ -156,6 +156,7 @@ def test_an_in_sample_sharpe_ratio_beyond_its_limit_climbs_the_ladder(rising, so
     above = solve(rising, "max_sharpe", sharpe_max=sharpe * 0.999)
     assert above.attempts[1].reason.startswith("SHARPE_HIGH: in-sample Sharpe ratio")
     assert above.status in {"retried", "fallback_profile"}
+    assert above.fallback_reason.startswith("shrinkage 0.01, none rejected: SHARPE_HIGH"), "the solver did not fail"
     never = solve(rising, "max_sharpe", sharpe_max=0.01)
     assert never.status == "fallback_profile"
     assert [one.status for one in never.attempts[:8]] == ["optimal", "rejected"] * 4

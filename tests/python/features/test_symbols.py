@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -170,13 +170,19 @@ def test_coverage_is_the_share_of_candidates_whose_venue_has_spoken(silent: int,
     assert pipeline.ask("select count(*) from metadata_coverage where not is_covered") == [(silent,)]
 
 
-def say(pipeline: Pipeline, load_id: str, at: datetime, **values: float) -> None:
-    """Land an answer of the vendor about JPM and BTC."""
+def say(
+    pipeline: Pipeline,
+    load_id: str,
+    at: datetime,
+    symbols: Sequence[str] = ("NYSE:JPM", "BINANCE:BTCUSDT"),
+    **values: float,
+) -> None:
+    """Land an answer of the vendor about these symbols."""
     pipeline.land(
         "raw.vendor_features",
         [
             {"load_id": load_id, "row_number": number, "symbol": symbol, "payload": values, "received_at_utc": at}
-            for number, symbol in enumerate(("NYSE:JPM", "BINANCE:BTCUSDT"), start=1)
+            for number, symbol in enumerate(symbols, start=1)
         ],
     )
 
@@ -193,13 +199,18 @@ def another_calendar(pipeline: Pipeline) -> None:
     describe(pipeline, "NYSE:JPM", type="stock", calendar_id="24/7", at=NOW + timedelta(days=1))
 
 
-@pytest.mark.parametrize("later", [another_day, a_second_answer, another_calendar])
+def another_symbol_is_described(pipeline: Pipeline) -> None:
+    describe(pipeline, "NYSE:LATE", type="stock", at=NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize("later", [another_day, a_second_answer, another_calendar, another_symbol_is_described])
 def test_features_that_are_added_give_the_rows_of_a_rebuild(later: Callable[[Pipeline], None]) -> None:
     def first(pipeline: Pipeline) -> None:
         describe(pipeline, "NYSE:JPM", type="stock")
         describe(pipeline, "BINANCE:BTCUSDT", **SPOT)
         say(pipeline, "a", datetime(2025, 2, 27, 21, 30), RSI=44.0, ADX=20.0)
         say(pipeline, "b", datetime(2025, 2, 28, 21, 30), RSI=45.0)
+        say(pipeline, "l", datetime(2025, 2, 28, 21, 30), ["NYSE:LATE"], RSI=46.0)
 
     def rows(pipeline: Pipeline) -> list[tuple[Any, ...]]:
         return pipeline.ask("select * from vendor_features order by all")
@@ -215,6 +226,23 @@ def test_features_that_are_added_give_the_rows_of_a_rebuild(later: Callable[[Pip
     rebuilt.build("vendor_features")
     assert rows(grown) == rows(rebuilt)
     assert rows(grown) != before
+
+
+def test_features_of_symbols_that_nobody_describes_are_kept_and_say_so() -> None:
+    pipeline = Pipeline()
+    describe(pipeline, "NYSE:JPM", type="stock")
+    # known to nobody, on an exchange without a calendar, and asked for before there was a session
+    describe(pipeline, "MOON:X", type="stock")
+    say(pipeline, "a", datetime(2025, 2, 27, 21, 30), ["NYSE:JPM", "NYSE:WHO", "MOON:X"], RSI=44.0, ADX=20.0)
+    say(pipeline, "b", datetime(1971, 1, 1), ["NYSE:JPM"], RSI=44.0)
+    pipeline.build("vendor_features")
+    columns = "symbol, status, session_date::varchar, is_intrabar, count(*), sum(value)"
+    assert pipeline.ask(f"select {columns} from vendor_features group by all order by all") == [
+        ("MOON:X", "NOT_DESCRIBED", None, None, 2, 64.0),
+        ("NYSE:JPM", "BEFORE_CALENDAR", None, None, 1, 44.0),
+        ("NYSE:JPM", "OK", "2025-02-27", False, 2, 64.0),
+        ("NYSE:WHO", "NOT_DESCRIBED", None, None, 2, 64.0),
+    ]
 
 
 def test_features_that_were_read_are_not_read_again() -> None:

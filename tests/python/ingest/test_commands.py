@@ -78,6 +78,7 @@ def count(warehouse: Any, table: str) -> int:
 def test_the_cycle_runs_from_empty_and_a_second_one_adds_nothing(venue: Venue, run: Run, warehouse: Any) -> None:
     code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
     assert (code, err) == (0, ""), out
+    assert "no metadata" not in out
     filled = {
         name: count(warehouse, f"raw.{name}")
         for name in ("scan_rows", "scanner_configs", "symbol_metadata", "execution_limits", "bars", "vendor_features")
@@ -113,6 +114,9 @@ def test_the_incident_rejects_twenty_two_loads_and_a_repair_heals_them(venue: Ve
     scope = ("--symbol", ",".join(SYMBOLS))
     code, out, _ = run("bars", *PROFILE, *scope, "--as-of", AFTER)
     assert code == 0
+    assert f"{len(SYMBOLS)} symbols have no metadata, so their bars belong to no session" in out, (
+        "only bars were asked for"
+    )
     assert warehouse.rows("select status, count(*) from raw.loads where rows_received < 100 group by 1 order by 1") == [
         ("OK", len(SYMBOLS) - 22),
         ("REJECTED", 22),

@@ -110,6 +110,10 @@ PLANTED = {
     "features.vendor_values_are_within_their_bounds": [
         "update features.vendor_features set value = 1.01 where symbol = 'NYSE:A' and feature = 'recommend_all'"
     ],
+    "features.vendor_values_have_their_session": [
+        "update features.vendor_features set status = 'NOT_DESCRIBED', session_date = null"
+        " where symbol = 'NYSE:A' and feature = 'rsi'"
+    ],
     "symbols.limits_are_positive": ["update features.execution_limits set tick_size = 0 where symbol = 'NYSE:A'"],
     "symbols.limits_are_known": ["update features.metadata_coverage set is_covered = false where symbol = 'NYSE:A'"],
     "symbols.scanners_keep_to_their_venue": [

@@ -581,6 +581,13 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "MISSING at the as-of date: NYSE:KO.",
         ),
         (
+            "delete from features.symbol_health where symbol = 'NYSE:KO';"
+            " update features.bar_verdicts set verdict = 'UNKNOWN_SYMBOL' where symbol = 'NYSE:KO'",
+            "quality.html#health",
+            "WARN",
+            "bars have landed, but nobody described the symbol, so they belong to no session: make meta-ingest",
+        ),
+        (
             "update features.session_bars set is_late_revision = true"
             " where symbol = 'NYSE:KO' and session_date >= '2022-12-20'",
             "quality.html#health",
@@ -600,10 +607,30 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "symbol_metadata FAILED.",
         ),
         (
+            # what the book earned is on the run's calendar and in its currency, not in those of each symbol
+            "update features.daily_returns set simple_return = 2 * simple_return",
+            "tearsheet_headline.html#holdings",
+            "OK",
+            "What the symbols added, less costs, is the total return; ",
+        ),
+        (
+            "update tournaments.atom_returns set synthetic_return = 2 * synthetic_return where symbol = 'NYSE:KO'",
+            "tearsheet_headline.html#holdings",
+            "WARN",
+            "What the symbols added, less costs, is the total return; ",
+        ),
+        (
             "update selection.funnel set is_scarce = true, winner_count = 0 where window_index = 7",
             "selection.html#funnel",
             "WARN",
             "without a winner, which stay in cash: 1.",
+        ),
+        (
+            "update selection.funnel set is_scarce = window_index in (6, 7), winner_count = window_index % 2"
+            " where selection_engine = 'v3.2'",
+            "selection.html#funnel",
+            "WARN",
+            "Windows that are scarce or without winners: 32.",
         ),
         (
             "update tournaments.window_allocations set status = 'fallback_equal_weight',"
