@@ -48,6 +48,10 @@ INTERVALS: dict[str, str] = {
 }
 # Seconds of one unit of an interval whose bars begin at multiples of their length since the epoch.
 _GRID_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
+# How the numbers of a text file may be written, and what such a number looks like with a comma: 1.234,56.
+DECIMALS = ("point", "comma")
+_WITH_COMMA = r"\s*[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?([eE][-+]?\d+)?\s*"
+_HAS_COMMA = r"\s*[-+]?[\d.]*\d,\d[\d.,]*\s*"
 EARLIEST = datetime(1900, 1, 1)
 # A time further ahead than this is a wrong unit, not a bar from the future.
 LATEST_AHEAD = timedelta(days=3650)
@@ -245,10 +249,46 @@ def _opened_expression(request: Mapping[str, Any], column_type: str, unit: str |
         when {number} is null then {clock} end"""
 
 
-def _number(field: str, column_type: str) -> str:
+def require_decimal(
+    connection: duckdb.DuckDBPyConnection, request: Mapping[str, Any], stated: str | None, *, origin: str
+) -> None:
+    """Raise `DataContractError` where the numbers of `temp.file_rows` may mean two things, naming the option.
+
+    Without a word a comma may be a decimal mark or part thousands; with `comma` a point has to part thousands.
+    """
+    if stated == "point":
+        return
+    types = _column_types(connection)
+    shape, is_bad = (_WITH_COMMA, "not ") if stated == "comma" else (_HAS_COMMA, "")
+    for field, column in request["fields"].items():
+        if types[column] != "VARCHAR":
+            continue
+        # with a comma only what is a number in the other notation is ambiguous: any other text is no number at all
+        is_number = f"and try_cast({quoted(column)} as double) is not null" if stated == "comma" else ""
+        found = connection.execute(
+            f"""
+            select min({quoted(column)}) from temp.file_rows
+            where {is_bad}regexp_full_match({quoted(column)}, ?) {is_number}
+                and isfinite(coalesce(try_cast({quoted(column)} as double), 0))
+            """,
+            [shape],
+        ).fetchone()
+        if found is not None and found[0] is not None:
+            said = "--decimal is comma" if stated == "comma" else "nothing says whether a comma is a decimal mark"
+            raise DataContractError(
+                f"{origin}: {said}, and {field} is {found[0]!r}",
+                remedy="give --decimal comma or --decimal point, whichever the file is written with; "
+                "nothing was landed",
+            )
+
+
+def _number(field: str, column_type: str, decimal: str = "point") -> str:
     # DuckDB reads 1_000 as a number; nobody quotes prices like that.
     if column_type != "VARCHAR":
         return f"try_cast({field} as double)"
+    if decimal == "comma":
+        plain = f"replace(replace({field}, '.', ''), ',', '.')"
+        return f"case when regexp_full_match({field}, {_text(_WITH_COMMA)}) then try_cast({plain} as double) end"
     return f"case when contains({field}, '_') then null else try_cast({field} as double) end"
 
 
@@ -276,7 +316,8 @@ def judge(
         source_types = {"close": "VARCHAR"}
     else:
         source_types = {field: types[column] for field, column in request["fields"].items()}
-    numbers = ", ".join(f"{_number(field, source_types.get(field, 'DOUBLE'))} as {field}" for field in FIELDS)
+    decimal = request.get("decimal", "point")
+    numbers = ", ".join(f"{_number(field, source_types.get(field, 'DOUBLE'), decimal)} as {field}" for field in FIELDS)
     mapped = [field for field in FIELDS if field in source_types]
     needed = [field for field in mapped if field in PRICES]
     missing = " ".join(

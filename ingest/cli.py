@@ -124,6 +124,11 @@ def sample(force: bool) -> None:
 )
 @click.option("--adjustment", default="none", show_default=True, help="none, splits or total_return.")
 @click.option("--delimiter", default=",", show_default=True, help="Separator of a CSV.")
+@click.option(
+    "--decimal",
+    type=click.Choice(["point", "comma"]),
+    help="How numbers are written: 1234.56 or 1.234,56. Needed where a number has a comma.",
+)
 @click.option("--timezone", help="IANA zone of the dates, in place of the exchange's.")
 @click.option("--calendar", help="Calendar (exchange_calendars) of symbols not described yet.")
 @click.option("--asset-class", help="equity, etf, index, crypto, forex or futures, of symbols not described yet.")
@@ -146,6 +151,7 @@ def import_command(
     interval: str,
     adjustment: str,
     delimiter: str,
+    decimal: str | None,
     timezone: str | None,
     calendar: str | None,
     asset_class: str | None,
@@ -189,6 +195,7 @@ def import_command(
         interval=interval,
         adjustment=adjustment,
         delimiter=delimiter,
+        decimal=decimal,
         timezone=timezone,
         description=Description(
             asset_class=asset_class,

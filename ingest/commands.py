@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ingest.operations import Sources
 
 TOKEN_VARIABLE = "QUANTMILL_TRADINGVIEW_TOKEN"
+# Commands that end with a line about what they took and what is next.
+CLOSED = ("flow", "bars", "repair", "recover")
 DEFAULT_SOURCES = ("binance", "tradingview", "yahoo")
 # A wall clock cannot be asked for the past; this much lies between two readings of it.
 PRESENT = timedelta(minutes=10)
@@ -153,6 +155,7 @@ def run_command(
         show(found, as_json=wish.is_json)
         return []
     results: list[Result] = []
+    began = timer()
     with open_session(home, holder=f"ingest {wish.command}", clock=session_clock, say=say) as session:
         cycle = make_cycle(session)
         with heeded(stop):
@@ -167,10 +170,31 @@ def run_command(
                 if len(days) > 1 and not results[-1].exit_code:
                     described = cycle.welcome()
                     results += [described] if described else []
+    if wish.command in CLOSED:
+        say(_closing(wish, results, timer() - began, is_interrupted=stop.is_set()))
     if stop.is_set():
         return results
     _raise_for(results, say, is_request_clock=is_request_clock)
     return results
+
+
+def _closing(wish: Wish, results: Sequence[Result], seconds: float, *, is_interrupted: bool) -> str:
+    """Return the last line of a cycle: how long it took, what it brought and did not have to ask for, what is next."""
+    minutes, rest = divmod(round(seconds), 60)
+    took = f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    new = sum(result.counts["rows_new"] for result in results)
+    asked, saved = (sum(getattr(one, name) for one in results) for name in ("asked_count", "saved_count"))
+    share = f" ({saved / (asked + saved):.0%})" if asked + saved else ""
+    as_of = f" AS_OF={wish.as_of}" if wish.as_of else ""
+    if is_interrupted:
+        following = "the same command again"
+    elif any(result.exit_code for result in results):
+        following = "see below"
+    elif wish.profile is None:
+        following = "make build PROFILE=..., of a profile that names these symbols"
+    else:
+        following = f"make build PROFILE={wish.profile}{as_of}"
+    return f"{wish.command} took {took}: {new:,} new rows, {saved:,} series not asked for{share}; next: {following}"
 
 
 def _acquisition(manifest: object, profile: str | None, environment: Mapping[str, str]) -> Acquisition | None:

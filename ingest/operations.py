@@ -53,6 +53,8 @@ class Result:
     remedy: str = ""
     exit_code: int = 0
     health: list[dict[str, Any]] = field(default_factory=list)
+    asked_count: int = 0
+    saved_count: int = 0
     loads: list[tuple[Load, Outcome]] = field(default_factory=list)
 
 
@@ -360,7 +362,7 @@ class Cycle:
         registry.register(self.session.connection, every, self.as_of)
         self._heed_aliases(result)
         done = synchroniser.run("normal", synchroniser.plan(every, is_forced=self.is_forced))
-        self._tell_pass(done)
+        self._tell_pass(done, result)
         self._heed_aliases(result)
         result.health = synchroniser.settle(every)
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
@@ -418,7 +420,7 @@ class Cycle:
         result.health = healed
         self._heed_aliases(result)
         for one in synchroniser.passes:
-            self._tell_pass(one)
+            self._tell_pass(one, result)
             self._count(result, one.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, [pair for one in synchroniser.passes for pair in one.landed])
         self._judge_health(result)
@@ -654,9 +656,11 @@ class Cycle:
                 "are named, add an alias where one was renamed, or ask once more with repair --symbol"
             )
 
-    def _tell_pass(self, done: Pass) -> None:
+    def _tell_pass(self, done: Pass, result: Result) -> None:
         saved = sum(done.plan.skipped.values())
         asked = len(done.plan.items)
+        result.asked_count += asked
+        result.saved_count += saved
         share = saved / (saved + asked) if saved + asked else 0.0
         reasons = ", ".join(f"{name} {count}" for name, count in sorted(done.plan.skipped.items()) if count)
         self.session.say(

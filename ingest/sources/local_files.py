@@ -14,7 +14,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quantmill.errors import BadValue, DataContractError, UsageError
 
-from ingest.bars import ADJUSTMENTS, FIELDS, INTERVALS, clear, quoted, read_payload, sql_path
+from ingest.bars import (
+    ADJUSTMENTS,
+    DECIMALS,
+    FIELDS,
+    INTERVALS,
+    clear,
+    quoted,
+    read_payload,
+    require_decimal,
+    sql_path,
+)
 from ingest.exchanges import EXCHANGES, SYMBOL
 from ingest.loads import Session, land_bars, land_metadata
 from ingest.sources.files import FileFormat, check_names, csv_header, format_of, require_column
@@ -54,6 +64,7 @@ class ImportOptions:
     adjustment: str = "none"
     timezone: str | None = None
     delimiter: str = ","
+    decimal: str | None = None
     description: Description = field(default_factory=Description)
 
 
@@ -144,6 +155,8 @@ def check_options(options: ImportOptions, *, now: datetime) -> None:
             f"--interval {options.interval} needs times of day, but --date-column gives dates",
             remedy="use --time-column",
         )
+    if options.decimal not in (None, *DECIMALS):
+        raise BadValue(f"--decimal is {options.decimal!r}; needs point or comma", remedy="give one of them")
     if len(options.delimiter) != 1:
         raise BadValue(f"--delimiter is {options.delimiter!r}; needs one character", remedy="give one character")
     tick_size = options.description.tick_size
@@ -204,6 +217,7 @@ def import_file(session: Session, path: Path, options: ImportOptions) -> list[Ou
     outcomes: list[Outcome] = []
 
     def describe_new(symbols: Sequence[str]) -> None:
+        require_decimal(session.workbench.connection, request, options.decimal, origin=str(path))
         _require_mapped(symbols, options)
         unknown = symbols_without_metadata(session.workbench.connection, symbols)
         if unknown:
@@ -284,6 +298,7 @@ def _request(options: ImportOptions, kind: FileFormat, columns: Sequence[str], o
     if options.symbol_column is not None:
         require_column(columns, options.symbol_column, origin=origin, option="--symbol-column")
     return {
+        **({"decimal": "comma"} if options.decimal == "comma" else {}),
         "layout": "long",
         "format": kind.format,
         "compression": kind.compression,

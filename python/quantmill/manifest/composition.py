@@ -56,10 +56,11 @@ OF_SCANNERS = (*STATED, "category", "export_name")
 # What describes a block and is not handed on to those that extend it.
 OWN = ("description", "status", "extends")
 GATE = re.compile(
-    r"volatility|liquidity|recent_perf|trend_recommendation|trend_adx|trend_momentum|trend_confirmation_momentum"
+    r"market_cap|volatility|liquidity|recent_perf|trend_recommendation|trend_adx|trend_momentum|trend_confirmation_momentum"
     r"|(?:trend|confirm|execute)_screen_[a-z][a-z0-9_]*"
 )
 GATES = (
+    "market_cap",
     "volatility",
     "liquidity",
     "recent_perf",

@@ -95,7 +95,9 @@ class Gate(_Record):
     Conditions that share the name of a gate are one gate, such as the horizons of `trend_momentum`: all have to hold.
     """
 
-    gate: str = Field(description="name under `passes`: liquidity, volatility, trend_adx, trend_screen_<name>, ...")
+    gate: str = Field(
+        description="name under `passes`: market_cap, liquidity, volatility, trend_adx, trend_screen_<name>, ..."
+    )
     field: str = Field(description="field, with its timeframe")
     operation: Comparison
     threshold: float
@@ -149,7 +151,8 @@ class Scanner(_Record):
     )
     gates: tuple[Gate, ...] = ()
     gate_logic: Literal["and", "or"] = Field(
-        default="and", description="of the gates trend_* and *_screen_*; liquidity, volatility, recent_perf always hold"
+        default="and",
+        description="of the gates trend_* and *_screen_*; market_cap, volatility, liquidity, recent_perf always hold",
     )
     exclusions: Exclusions = Exclusions()
     median_turnover_min: float | None = Field(

@@ -43,6 +43,23 @@ def kept(pipeline: Pipeline, scanner_id: str | None = None) -> list[str]:
     ]
 
 
+def test_a_market_capitalisation_is_judged_before_the_rest_and_a_missing_one_fails() -> None:
+    cap = {"gate": "market_cap", "field": "market_cap_calc", "operation": "egreater", "threshold": 50e6}
+    of = scanner(gates=(LIQUID, cap, ADX), gate_logic="or")
+    fields = {"Value__Traded": 9e6, "ADX": 30.0}
+    pipeline = judged(
+        of,
+        coin("BINANCE:AAUSDT", "AA", "USDT", market_cap_calc=50e6, **fields),
+        coin("BINANCE:BBUSDT", "BB", "USDT", market_cap_calc=49e6, **fields | {"Value__Traded": 1.0}),
+        coin("BINANCE:CCUSDT", "CC", "USDT", **fields),
+    )
+    assert outcomes(pipeline) == {
+        "AAUSDT": (None, None),
+        "BBUSDT": ("market_cap", "market_cap_calc 49000000.0 is not >= 50000000.0"),
+        "CCUSDT": ("market_cap", "null:market_cap_calc"),
+    }
+
+
 def test_every_gate_that_is_on_has_an_entry_and_no_other() -> None:
     of = scanner(gates=(LIQUID, ADX, WEEK, MONTH))
     row = coin("BINANCE:AAUSDT", "AA", "USDT", Value__Traded=9e6, ADX=19.16, Perf__W=1.0, Perf__1M=0.5)

@@ -217,3 +217,34 @@ def test_a_resolution_of_nothing_is_refused_and_lands_nothing(
     assert ended == code
     assert found in err
     assert warehouse.raw_tables() == before
+
+
+COMMAS = "symbol;date;close;volume\nNASDAQ:AAPL;2024-03-01;1.234,5;1.000\nNASDAQ:AAPL;2024-03-04;1.240;7,25\n"
+
+
+def test_a_decimal_comma_is_read_where_it_is_stated(warehouse: Any, run: Any) -> None:
+    path = write(warehouse, COMMAS)
+    code, _, error = run("import", path, *LONG, "--delimiter", ";", "--decimal", "comma")
+    assert (code, error) == (0, "")
+    assert warehouse.rows("select close, volume from raw.bars order by opened_at_utc") == [(1234.5, 1000), (1240, 7.25)]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "found"),
+    [
+        (COMMAS, [], "close is '1.234,5'"),
+        (COMMAS.replace("1.240", "1240.5"), ["--decimal", "comma"], "close is '1240.5'"),
+        (COMMAS.replace("1.234,5", "1").replace("7,25", "1,234"), [], "volume is '1,234'"),
+    ],
+)
+def test_numbers_that_may_mean_two_things_are_an_error_that_names_the_option(
+    warehouse: Any, run: Any, text: str, options: list[str], found: str
+) -> None:
+    code, _, error = run("import", write(warehouse, text), *LONG, "--delimiter", ";", *options)
+    assert (code, found in error, "give --decimal comma or --decimal point" in error) == (3, True, True), error
+    assert not list(warehouse.home.landing.rglob("*.*"))
+
+
+def test_where_a_point_is_stated_a_number_with_a_comma_is_no_number(warehouse: Any, run: Any) -> None:
+    code, out, _ = run("import", write(warehouse, COMMAS), *LONG, "--delimiter", ";", "--decimal", "point")
+    assert (code, "NOT_FINITE, for example: close is 1.234,5" in out) == (3, True), out

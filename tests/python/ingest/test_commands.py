@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -79,6 +80,9 @@ def test_the_cycle_runs_from_empty_and_a_second_one_adds_nothing(venue: Venue, r
     code, out, err = run("flow", *PROFILE, "--as-of", AFTER)
     assert (code, err) == (0, ""), out
     assert "no metadata" not in out
+    new = count(warehouse, "raw.bars")
+    assert re.search(r"^flow took \d+ s: [\d,]+ new rows, [\d,]+ series not asked for \(\d+%\); next: (.*)$", out, re.M)
+    assert out.splitlines()[-1].endswith(f"next: make build PROFILE=simulated_crypto AS_OF={AFTER}") and new
     filled = {
         name: count(warehouse, f"raw.{name}")
         for name in ("scan_rows", "scanner_configs", "symbol_metadata", "execution_limits", "bars", "vendor_features")
@@ -207,7 +211,8 @@ def test_a_stale_source_is_named_then_healed_by_the_other(venue: Venue, run: Run
         ("tradingview",),
     ]
     said = run("recover", *PROFILE, *scope, "--as-of", AFTER)[1].splitlines()
-    assert said == ["recover: nothing to do", "the last cycle left no failure behind"]
+    assert said[:2] == ["recover: nothing to do", "the last cycle left no failure behind"]
+    assert said[2].startswith("recover took 0 s: 0 new rows, 0 series not asked for; next: make build")
 
 
 def test_a_replay_scans_every_day_and_only_with_a_request_clock(venue: Venue, run: Run, warehouse: Any) -> None:

@@ -185,6 +185,16 @@ def test_a_rating_gives_filter_and_order_by_the_direction(
     assert {"Recommend.MA", "Recommend.All|240"} <= set(found.columns)
 
 
+def test_a_market_capitalisation_is_a_gate_like_the_others_and_comes_first(small: Writer) -> None:
+    gates = '{volatility: {Volatility.D: "<= 9"}, market_cap: {market_cap_calc: ">= 50_000_000"}}'
+    found = scanner(small(universes=POOL, scanners=(ONE % "pool").replace("limit: 5", f"limit: 5, gates: {gates}")))
+    assert judged(found) == [
+        ("market_cap", "market_cap_calc", "egreater", 50_000_000.0),
+        ("volatility", "Volatility.D", "eless", 9.0),
+    ]
+    assert "market_cap_calc" in found.columns
+
+
 def test_ranks_that_a_scanner_states_stand_above_those_of_its_rating(small: Writer) -> None:
     strategies = "a: {rating: {field: Recommend.MA}}"
     own = (ONE % "pool, a").replace("limit: 5", "limit: 5, ranks: [{field: close, order: asc}]")
