@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -220,7 +221,10 @@ def list_things(what: str, profile: str) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def sql(query: str | None, form: str) -> None:
+@click.option(
+    "--workbench", is_flag=True, help="ask the workbench: what has landed, built or not; nobody may be writing"
+)
+def sql(query: str | None, form: str, workbench: bool) -> None:
     """Answer a SQL query from the published snapshot, read-only. Without QUERY it reads standard input.
 
     Example: python -m quantmill sql "select run_id, status from selection.runs"
@@ -230,7 +234,8 @@ def sql(query: str | None, form: str) -> None:
     text = query if query is not None else sys.stdin.read()
     if not text.strip():
         raise UsageError("there is no query", remedy='for example: make sql Q="select * from selection.runs"')
-    click.echo(answer(current_home(), text, form))
+    say = partial(click.echo, err=True) if workbench else None
+    click.echo(answer(current_home(), text, form, workbench_say=say))
 
 
 @main.command()

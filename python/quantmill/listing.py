@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +20,7 @@ from quantmill.manifest.files import read_mapping
 from quantmill.manifest.home import Home
 from quantmill.manifest.scanners import Scanner
 from quantmill.manifest.settings import Exclusion, GateSettings, MatrixSettings, Settings, UniverseSettings
-from quantmill.snapshot import read_snapshot
+from quantmill.snapshot import read_snapshot, read_workbench
 
 QUERIES = {
     "runs": """
@@ -205,14 +205,15 @@ def _unsealed(home: Home) -> Iterator[str]:
         yield markdown(names, found)
 
 
-def answer(home: Home, query: str, form: str) -> str:
-    """Return the answer to `query` from the published snapshot as a table, CSV or JSON.
+def answer(home: Home, query: str, form: str, *, workbench_say: Callable[[str], None] | None = None) -> str:
+    """Return the answer to `query` as a table, CSV or JSON: from the published snapshot, or from the workbench.
 
-    Raises `UsageError` with DuckDB's message when the query does not run.
+    `workbench_say` asks for the workbench, and is told when that has to be waited for. Raises `UsageError` with
+    DuckDB's message when the query does not run.
     """
     import duckdb
 
-    with read_snapshot(home) as connection:
+    with read_workbench(home, say=workbench_say) if workbench_say else read_snapshot(home) as connection:
         try:
             cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or []]

@@ -1,13 +1,13 @@
-"""Read-only access to the published snapshot."""
+"""Read-only access to the published snapshot, and to the workbench while nobody writes to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from quantmill.errors import UsageError, WarehouseError
-from quantmill.manifest.home import Home
+from quantmill.errors import MissingLanding, UsageError, WarehouseError
+from quantmill.manifest.home import Home, writer_lock
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,6 +34,35 @@ def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def read_workbench(home: Home, *, say: Callable[[str], None]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the workbench read-only: what has landed and what a build has made of it, published or not.
+
+    It takes the writer lock, so that a cycle or a build that begins now waits for the answer. While one is under way
+    it says so with `say`, waits as a writer would and then raises `WarehouseLocked`. Raises `MissingLanding` without
+    a workbench, and `WarehouseError` when the file does not open.
+    """
+    import duckdb
+
+    if not home.workbench.is_file():
+        raise MissingLanding(
+            f"{home.workbench} is not there: nothing was landed yet",
+            remedy="run 'python -m ingest sample', or 'make rebuild' if there are landing files",
+        )
+    with writer_lock(home, holder="quantmill sql --workbench", say=say):
+        try:
+            connection = duckdb.connect(str(home.workbench), read_only=True)
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"the workbench {home.workbench} does not open: {str(error).splitlines()[0]}",
+                remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again",
+            ) from None
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def rows(
