@@ -77,7 +77,7 @@ def make(home: Path, symbol_count: int, session_count: int) -> None:
             opened = np.concatenate([opens[calendar] for _, calendar in block])
             is_kept = np.ones(close.shape, dtype=bool)
             is_kept[::10, 99::100] = False
-            rows = pa.table(
+            rows = pa.table(  # noqa: F841 - DuckDB finds it by its name
                 {
                     "symbol": pa.array(np.repeat([symbol for symbol, _ in block], session_count)),
                     "opened": opened,
