@@ -186,9 +186,12 @@ def run_dbt(home: Path, *arguments: str) -> None:
         f"dbt {' '.join(arguments)[:100]}: {seconds:.1f} s with the start,"
         f" {found['processor']:.1f} s of processor, peak {found['peak'] / 2**30:.2f} GB"
     )
-    for name, (start, end, peak) in sorted(found["models"].items(), key=lambda item: item[1][0] - item[1][1]):
+    for name, (start, end, peak, used) in sorted(found["models"].items(), key=lambda item: item[1][0] - item[1][1]):
         if end - start >= 0.25:
-            print(f"  {name:<40} {end - start:7.2f} s  at {start:6.1f}  {peak / 2**30:5.2f} GB")
+            print(
+                f"  {name[:50]:<50} {end - start:7.2f} s {used:7.2f} s of processor, at {start:6.1f} s"
+                f" {peak / 2**30:5.2f} GB"
+            )
 
 
 def dbt(arguments: Sequence[str]) -> int:
@@ -211,10 +214,11 @@ def dbt(arguments: Sequence[str]) -> int:
 
     def hear(event: Any) -> None:
         if event.info.name == "NodeStart":
-            running[event.data.node_info.unique_id] = [time.perf_counter() - zero, 0.0, 0.0]
+            running[event.data.node_info.unique_id] = [time.perf_counter() - zero, 0.0, 0.0, -time.process_time()]
         elif event.info.name == "NodeFinished":
             node = running.pop(event.data.node_info.unique_id)
             node[1] = time.perf_counter() - zero
+            node[3] += time.process_time()
             finished[event.data.node_info.unique_id.replace(".quantmill.", " ")] = node
         elif event.info.level == "error":
             print(event.info.msg)

@@ -127,13 +127,14 @@ touched as (
 
 ),
 
+{% if is_incremental() %}
+
 -- load ids ascend in the order of landing: what is newer than the newest before was landed since
 added as (
 
     select
         landed.symbol,
         touched.calendar_id,
-        touched.is_whole,
         landed.is_final,
         landed.opened_at_utc,
         coalesce(
@@ -142,7 +143,7 @@ added as (
         ) as session_date
     from landed
     inner join touched on landed.symbol = touched.symbol
-    where touched.earlier_load_id is null or landed.load_id > touched.earlier_load_id or touched.is_whole
+    where touched.is_whole or landed.load_id > touched.earlier_load_id
 
 ),
 
@@ -174,8 +175,6 @@ own as (
     group by touched.symbol
 
 ),
-
-{% if is_incremental() %}
 
 -- the first bar that a calendar gets on a session makes the others miss it: rows of all its symbols are new from there
 sessions_added as (
@@ -231,6 +230,17 @@ moved as (
         date '0001-01-01'
     from touched
     where is_moved and earlier_calendar_id is not null
+
+),
+
+{% else %}
+
+own as (
+
+    select
+        symbol,
+        date '0001-01-01' as first_changed_date
+    from touched
 
 ),
 

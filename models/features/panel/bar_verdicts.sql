@@ -10,7 +10,12 @@ with bars as (
 
 symbols as (
 
-    select *
+    select
+        symbol,
+        calendar_id,
+        asset_class,
+        timezone,
+        dense_rank() over (order by calendar_id, asset_class, timezone) as placement
     from {{ ref('symbols') }}
     where valid_to is null
 
@@ -20,14 +25,12 @@ symbols as (
 moments as (
 
     select
-        bars.opened_at_utc,
-        symbols.calendar_id,
-        symbols.asset_class,
-        symbols.timezone,
-        {{ session_date('bars.opened_at_utc', 'symbols.asset_class', 'symbols.timezone') }} as session_date
-    from bars
-    inner join symbols on bars.symbol = symbols.symbol
-    group by all
+        opens.opened_at_utc,
+        placements.placement,
+        placements.calendar_id,
+        {{ session_date('opens.opened_at_utc', 'placements.asset_class', 'placements.timezone') }} as session_date
+    from (select distinct opened_at_utc from bars) as opens
+    cross join (select distinct placement, calendar_id, asset_class, timezone from symbols) as placements
 
 ),
 
@@ -54,11 +57,7 @@ placed as (
     from bars
     left join symbols on bars.symbol = symbols.symbol
     left join sessions
-        on
-            bars.opened_at_utc = sessions.opened_at_utc
-            and symbols.calendar_id = sessions.calendar_id
-            and symbols.asset_class = sessions.asset_class
-            and symbols.timezone = sessions.timezone
+        on symbols.placement = sessions.placement and bars.opened_at_utc = sessions.opened_at_utc
     {% if is_incremental() %}
         inner join {{ pending('bar_verdicts') }} as changes
             on

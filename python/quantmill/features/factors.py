@@ -112,7 +112,7 @@ def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int =
 
     require_offsets(returns, offsets, name="returns")
     statistic = np.empty(len(returns))
-    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LJUNG_BOX_LAGS, LEAST_LJUNG_BOX, statistic)
+    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LEAST_LJUNG_BOX, statistic)
     return np.asarray(chdtrc(LJUNG_BOX_LAGS, statistic), dtype=np.float64)
 
 

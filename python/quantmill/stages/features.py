@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Rows of one read: a market of thirty million bars passes through memory in pieces.
-BLOCK_ROWS = 1_000_000
+BLOCK_ROWS = 500_000
 # DuckDB writes what it gets in batches of this size on more than one thread, and one large batch on one.
 BATCH_ROWS = 122_880
 # No symbol and no session compares with it.
@@ -186,8 +188,7 @@ def market_proxies(session: Any) -> pa.RecordBatchReader:
 
     `session` is the connection of the build. A session is made anew as a whole, whichever of its members changed.
     """
-    cursor = session.cursor()
-    days = cursor.execute(
+    days = session.execute(
         """
         select session_date, count(*) from features.daily_returns
         where session_date >= (select min(first_changed_date) from work.pending_changes('market_proxies'))
@@ -199,7 +200,7 @@ def market_proxies(session: Any) -> pa.RecordBatchReader:
         from work.regime_members where session_date between $first and $last
         order by asset_class, session_date, symbol
     """
-    return _reader(cursor, query, days, proxy_table)
+    return _reader(session, query, days, proxy_table)
 
 
 def proxy_table(members: pa.Table) -> pa.Table:
@@ -270,11 +271,10 @@ def _computed(session: Any, follower: str, source: str, query: str, compute: Com
     `source` is the relation whose rows are counted and divided into blocks. Histories of symbols that changed are read
     as a whole: what remembers its past, such as a smoothed average, comes out as in a build of everything.
     """
-    cursor = session.cursor()
     changes = dict(
-        cursor.execute("select symbol, first_changed_date from work.pending_changes(?)", [follower]).fetchall()
+        session.execute("select symbol, first_changed_date from work.pending_changes(?)", [follower]).fetchall()
     )
-    counts = cursor.execute(f"select symbol, count(*) from {source} group by symbol order by symbol").fetchall()
+    counts = session.execute(f"select symbol, count(*) from {source} group by symbol order by symbol").fetchall()
 
     def since(rows: pa.Table) -> pa.Table:
         listed = rows["symbol"].combine_chunks().dictionary_encode()
@@ -282,28 +282,39 @@ def _computed(session: Any, follower: str, source: str, query: str, compute: Com
         places = listed.indices.to_numpy(zero_copy_only=False)
         return compute(rows, np.array(first, dtype="datetime64[D]")[places])
 
-    return _reader(cursor, query, [one for one in counts if one[0] in changes], since)
+    return _reader(session, query, [one for one in counts if one[0] in changes], since)
 
 
 def _reader(
-    cursor: Any, query: str, counts: Sequence[tuple[Any, int]], compute: Callable[[pa.Table], pa.Table]
+    session: Any, query: str, counts: Sequence[tuple[Any, int]], compute: Callable[[pa.Table], pa.Table]
 ) -> pa.RecordBatchReader:
-    """Return the batches that `compute` makes of `query`, block by block of the ascending keys of `counts`."""
+    """Return the batches that `compute` makes of `query`, block by block of the ascending keys of `counts`.
+
+    Two blocks are computed while the one before is written; each reads through a cursor of its own.
+    """
     import pyarrow as pa
 
-    def read(first: Any, last: Any) -> pa.Table:
-        return cursor.execute(query, {"first": first, "last": last}).to_arrow_table()
+    def block(first: Any, last: Any) -> list[pa.RecordBatch]:
+        rows = session.cursor().execute(query, {"first": first, "last": last}).to_arrow_table()
+        return compute(rows).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
 
-    blocks = list(_blocks(counts))
     # without a row, the names and kinds of the columns are still told
-    head = compute(read(blocks[0][0], blocks[0][1]) if blocks else read(NOBODY, NOBODY).slice(0, 0))
+    empty = session.execute(query, {"first": NOBODY, "last": NOBODY}).to_arrow_table()
+    schema = compute(empty).schema
+    blocks = list(_blocks(counts))
 
     def batches() -> Iterator[pa.RecordBatch]:
-        yield from head.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
-        for first, last in blocks[1:]:
-            yield from compute(read(first, last)).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            ahead = deque(pool.submit(block, *one) for one in blocks[:2])
+            for following in [*blocks[2:], None, None]:
+                if not ahead:
+                    return
+                found = ahead.popleft().result()
+                if following:
+                    ahead.append(pool.submit(block, *following))
+                yield from found
 
-    return pa.RecordBatchReader.from_batches(head.schema, batches())
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _blocks(counts: Sequence[tuple[Any, int]]) -> Iterator[tuple[Any, Any]]:
