@@ -1,4 +1,4 @@
-"""A day's bars are built as a day's work, and what is there afterwards is what a build of everything would have made."""
+"""A day's bars are built as a day's work, and what is there afterwards is what a build of everything makes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -40,14 +39,15 @@ Bars = Iterable[tuple[str, date, float]]
 
 def walk(symbol: str, first: date = FIRST, last: date = LAST) -> Iterable[tuple[str, date, float]]:
     """Closes of a random walk of its own for each symbol, on weekdays for a stock and on all days for a coin."""
-    # two quotes of one coin cost the same
+    # two quotes of one coin cost nearly the same
     random = np.random.default_rng([ord(letter) for letter in symbol.removesuffix("T").removesuffix("C")])
+    premium = 1.001 if symbol.endswith("USDC") else 1.0
     price = 50.0
     for n in range((last - FIRST).days + 1):
         day = FIRST + timedelta(days=n)
         price *= float(np.exp(random.normal(0, 0.02)))
         if day >= first and (day.weekday() < 5 or symbol in COINS):
-            yield symbol, day, price
+            yield symbol, day, price * premium
 
 
 def land(home: Home, name: str, received: str, bars: Bars) -> None:
@@ -110,9 +110,11 @@ def market(make_home: Callable[[str], Home]) -> Home:
     home = make_home("followed")
     until = LAST - timedelta(days=7)
     rows = [row for symbol in (*STOCKS, *COINS) for row in walk(symbol, last=until)]
-    # S0 misses two sessions in a row, C1 a day; S2 jumps sevenfold and back
+    # S0 misses two sessions in a row, C1 a day; S2 more than doubles for a day
     gaps = {("NYSE:S0", date(2022, 9, 7)), ("NYSE:S0", date(2022, 9, 8)), ("BINANCE:C1USDT", date(2022, 9, 8))}
-    rows = [(s, d, c * 7 if (s, d) == ("NYSE:S2", date(2022, 11, 9)) else c) for s, d, c in rows if (s, d) not in gaps]
+    rows = [
+        (s, d, c * 2.5 if (s, d) == ("NYSE:S2", date(2022, 11, 9)) else c) for s, d, c in rows if (s, d) not in gaps
+    ]
     land(home, "history", "2023-04-22T06:00:00Z", rows)
     built(home)
     return home
@@ -138,11 +140,16 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
         *walk("NYSE:S9", first=date(2022, 6, 1)),
     ]
     land(market, "late", "2023-04-29T06:00:00Z", late)
+    said = ingest(market, "resolve", "NYSE:S2", "2022-11-09", "--code", "EXTREME", "--reason", "it was bid for")
+    assert said.code == 0, said.output
     built(market)
     assert ask(market, "select count(*), max(session_date) from features.session_bars")[0] > before
     assert ask(
         market, "select first_changed_date from work.bar_changes where symbol = 'NYSE:S3' order by change_number"
     )[-1] == (date(2022, 12, 7),)
+    assert ask(market, "select code, resolution from features.bar_spikes where symbol = 'NYSE:S2'") == [
+        ("EXTREME", "it was bid for")
+    ]
     assert_equal(market, rebuilt(market, make_home))
 
 
