@@ -34,7 +34,7 @@ def permutation_entropy(series: Any) -> Any:
 
 
 def hurst_exponent(series: Any) -> Any:
-    """Return the Hurst exponent by rescaled range, corrected for short samples, of each list of an Arrow array, in [0, 1].
+    """Return the corrected Hurst exponent by rescaled range of each list of an Arrow array, in [0, 1].
 
     NULL below 32 values; 0.5 where nothing moves. NULLs within a list are left out.
     """
@@ -79,4 +79,6 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
     connection.create_function("normal_cdf", normal_cdf, ["DOUBLE"], "DOUBLE", type=PythonUDFType.ARROW)
     for function in (permutation_entropy, hurst_exponent, haar_energy):
-        connection.create_function(function.__name__, function, ["DOUBLE[]"], "DOUBLE", type=PythonUDFType.ARROW)
+        connection.create_function(
+            function.__name__, function, ["DOUBLE[]"], "DOUBLE", type=PythonUDFType.ARROW, null_handling="special"
+        )
