@@ -75,10 +75,15 @@ def _of_whole_lists(series: Any, measure: Any) -> Any:
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Register every function of this module on `connection`."""
-    from duckdb.func import PythonUDFType
+    from duckdb.func import FunctionNullHandling, PythonUDFType
 
     connection.create_function("normal_cdf", normal_cdf, ["DOUBLE"], "DOUBLE", type=PythonUDFType.ARROW)
     for function in (permutation_entropy, hurst_exponent, haar_energy):
         connection.create_function(
-            function.__name__, function, ["DOUBLE[]"], "DOUBLE", type=PythonUDFType.ARROW, null_handling="special"
+            function.__name__,
+            function,
+            ["DOUBLE[]"],
+            "DOUBLE",
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
         )
