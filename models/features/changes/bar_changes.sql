@@ -225,6 +225,8 @@ touched as (
             added.calendar_id,
             added.session_date
         from added
+        inner join {{ ref('market_calendar') }} as calendar
+            on added.calendar_id = calendar.calendar_id and added.session_date = calendar.session_date
         anti join sessions_before
             on added.calendar_id = sessions_before.calendar_id and added.session_date = sessions_before.session_date
         where added.is_final
