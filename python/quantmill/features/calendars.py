@@ -17,8 +17,8 @@ FIRST_SESSION = date(2010, 1, 1)
 # the day it is built: what an unscheduled closure changes later arrives with a new version of the library.
 LAST_SESSION = date(2035, 12, 31)
 
-# A year that every calendar of the library covers: it tells how far the calendar reaches.
-KNOWN_YEAR = date(2020, 1, 1)
+# A time that every calendar of the library covers: from there it tells how far it reaches.
+KNOWN = ("2020-01-01", "2020-12-31")
 
 
 def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -> pa.Table:
@@ -48,9 +48,7 @@ def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -
     parts = [schema.empty_table()]
     for calendar_id in sorted(calendar_ids):
         try:
-            known = exchange_calendars.get_calendar(
-                calendar_id, start=str(KNOWN_YEAR), end=str(KNOWN_YEAR.replace(month=12))
-            )
+            known = exchange_calendars.get_calendar(calendar_id, start=KNOWN[0], end=KNOWN[1])
             first, last = known.bound_min(), known.bound_max()
             calendar = exchange_calendars.get_calendar(
                 calendar_id,
