@@ -26,8 +26,8 @@ def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -
 
     Sessions run from the earlier of `first_bar` (None before anything is landed) and 2010-01-01 to the end of 2035.
     Where the library knows a calendar for a part of that time only, so do the rows: a bar before or after it is off the
-    calendar. Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of the clock
-    change. No calendars give no rows.
+    calendar. Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of
+    the clock change. No calendars give no rows.
     Raises `DataContractError` for a calendar that the library does not have.
     """
     import exchange_calendars
