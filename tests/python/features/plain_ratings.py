@@ -178,3 +178,19 @@ def rated(votes: pd.DataFrame, averages: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"rating_all": pd.concat([ma, other], axis=1).mean(axis=1), "rating_ma": ma, "rating_other": other}
     )
+
+
+def level_only(votes: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
+    """The votes by the wrong rules: levels alone, without rising, falling and crossing."""
+    h, low, c = (bars[name].astype(float) for name in ("high", "low", "close"))
+    rsi = votes_and_indicators(bars)[1]["rsi"]
+    top, bottom = highest(h, 14), lowest(low, 14)
+    percent = -100 * over(top - c, top - bottom)
+    middle = (h + low) / 2
+    return votes.assign(
+        rsi=poll(rsi < 30, rsi > 70, rsi),
+        williams=poll(percent < -80, percent > -20, percent),
+        awesome=np.sign(sma(middle, 5) - sma(middle, 34)),
+        momentum=np.sign(c.diff(10)),
+        ultimate=-votes["ultimate"],
+    )
