@@ -13,6 +13,9 @@ from quantmill.frames import require_columns, require_sorted_unique
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# DuckDB reads batches of this size on as many threads as it has.
+BATCH_ROWS = 122_880
+
 
 def return_factor_table(returns: pa.Table) -> pa.Table:
     """Return symbol, session_date and every factor of `return_factors` for each row of `returns`.
@@ -41,6 +44,33 @@ def bar_factor_table(bars: pa.Table) -> pa.Table:
     runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
     factors = bar_factors(_floats(bars, "high"), _floats(bars, "low"), _floats(bars, "close"), runs)
     return _table(bars, ("symbol", "session_date"), factors)
+
+
+def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None, *, threads: int) -> pa.Table:
+    """Return symbol, session_date, known_at_utc, what bars are rated, and every vote (`vote_` and its component).
+
+    `bars` has symbol, session_date, high, low, close, volume, close_adjustment and known_at_utc, in the order of symbol
+    and session. With `first`, one date per row, only the rows from that session of their symbol on. A bar of another
+    adjustment begins a new run. NULL where a value or a vote is not defined.
+    """
+    import pyarrow as pa
+
+    from quantmill.features.factors import series_offsets
+    from quantmill.features.ratings import ABSENT, technical_ratings
+
+    require_columns(bars, ("high", "low", "close", "volume", "close_adjustment", "known_at_utc"), name="session_bars")
+    require_sorted_unique(bars, by=("symbol", "session_date"), name="session_bars")
+    runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
+    prices = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
+    found = technical_ratings(*prices, runs, threads=threads)
+    votes = {f"vote_{name}": pa.array(cast, mask=cast == ABSENT) for name, cast in found.votes.items()}
+    table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
+    for name, cast in votes.items():
+        table = table.append_column(name, cast)
+    if first is not None:
+        table = table.filter(pa.array(bars["session_date"].to_numpy() >= first))
+    # one large batch would be written by one thread
+    return pa.Table.from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
 
 
 def regime_table(members: pa.Table) -> pa.Table:
