@@ -25,6 +25,7 @@ rated as (
         session_date,
         known_at_utc
     from {{ ref('technical_ratings') }}
+    where symbol in (select moments.symbol from moments)
 
 ),
 

@@ -127,7 +127,7 @@ final as (
 
         -- what was found
         case when isfinite(value) then value end as value,
-        limit_value,
+        cast(limit_value as double) as limit_value,
         symbol_count,
         observation_count,
 

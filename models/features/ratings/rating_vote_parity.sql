@@ -111,9 +111,18 @@ said as (
 
 ),
 
+-- a whole market has a hundred million votes: those that nothing is said of are not looked at
+compared as (
+
+    select ratings.*
+    from {{ ref('technical_ratings') }} as ratings
+    semi join observed on ratings.symbol = observed.symbol and ratings.session_date = observed.session_date
+
+),
+
 votes as (
 
-    unpivot {{ ref('technical_ratings') }}
+    unpivot compared
     on columns('^vote_')
     into name vote_column value vote
 
@@ -135,10 +144,11 @@ final as (
         -- where the vendor's comes from, and how far they may be compared
         said.item.basis as vendor_basis,
         said.is_intrabar,
-        coalesce(votes.is_warm, false) as is_warm,
+        coalesce(votes.bar_count > 5 * components.length, false) as is_warm,
         said.observed_at_utc
 
     from said
+    inner join {{ ref('rating_components') }} as components on said.item.component = components.component
     left join votes
         on
             said.symbol = votes.symbol
