@@ -231,7 +231,9 @@ def test_a_missing_high_is_missed_by_the_windows_that_hold_it_alone() -> None:
     bars.loc[120, ["high", "low"]] = np.nan
     found = rate(bars)
     gone = {name: list(np.flatnonzero(found.votes[name] == ABSENT)) for name in KINDS}
-    held = {name: [row for row in rows if row >= 100] for name, rows in gone.items() if name not in ("sma_200", "ema_200")}
+    held = {
+        name: [row for row in rows if row >= 100] for name, rows in gone.items() if name not in ("sma_200", "ema_200")
+    }
     reach = {
         "ichimoku": [*range(120, 200)],
         "stochastic": [*range(120, 139)],
@@ -301,7 +303,9 @@ def test_an_empty_volume_before_gives_no_change_of_volume() -> None:
 
 
 coarse = st.lists(
-    st.tuples(st.integers(2, 6), st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.0, 1.0, 3.0, np.nan]), st.booleans()),
+    st.tuples(
+        st.integers(2, 6), st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.0, 1.0, 3.0, np.nan]), st.booleans()
+    ),
     min_size=60,
     max_size=140,
 )
@@ -314,7 +318,8 @@ def test_ties_flat_ranges_and_holes_agree_with_the_second_implementation(
 ) -> None:
     """Prices on a grid of a few ticks tie all the time; one bar in two has no highs and lows after a while."""
     bars = pd.DataFrame(
-        [(0.1 * (c + up), 0.1 * (c - min(down, c - 1)), 0.1 * c, volume) for c, up, down, volume, _ in steps], columns=FIELDS
+        [(0.1 * (c + up), 0.1 * (c - min(down, c - 1)), 0.1 * c, volume) for c, up, down, volume, _ in steps],
+        columns=FIELDS,
     )
     hidden = np.array([is_hidden and row % 37 == 0 for row, (*_, is_hidden) in enumerate(steps)])
     bars.loc[hidden, ["high", "low"]] = np.nan
