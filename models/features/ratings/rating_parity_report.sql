@@ -5,6 +5,20 @@ with bases as (
 
 ),
 
+subjects as (
+
+    select unnest(['all', 'ma', 'other']) as subject
+
+),
+
+limits as (
+
+    select
+        unnest(['mean_absolute_error', 'sign_agreement', 'correlation', 'rank_correlation']) as measure,
+        unnest([0.05, 1.0, 0.98, 0.9]) as limit_value
+
+),
+
 measures as (
 
     select
@@ -14,18 +28,11 @@ measures as (
     from {{ ref('rating_components') }}
     union all
     select
-        measure.name,
-        rating.subject,
-        measure.limit_value
-    from (
-        select unnest([
-            struct_pack(name := 'mean_absolute_error', limit_value := 0.05),
-            struct_pack(name := 'sign_agreement', limit_value := 1.0),
-            struct_pack(name := 'correlation', limit_value := 0.98),
-            struct_pack(name := 'rank_correlation', limit_value := 0.9)
-        ]) as measure
-    ) as listed
-    cross join (select unnest(['all', 'ma', 'other']) as subject) as rating
+        limits.measure,
+        subjects.subject,
+        limits.limit_value
+    from limits
+    cross join subjects
 
 ),
 
@@ -63,6 +70,14 @@ summed as (
 
 ),
 
+listed as (
+
+    unpivot summed
+    on mean_absolute_error, sign_agreement, correlation, rank_correlation
+    into name measure value value
+
+),
+
 found as (
 
     select
@@ -72,11 +87,7 @@ found as (
         value,
         case when measure = 'sign_agreement' then signed_symbol_count else symbol_count end as symbol_count,
         case when measure = 'sign_agreement' then signed_count else observation_count end as observation_count
-    from (
-        unpivot summed
-        on mean_absolute_error, sign_agreement, correlation, rank_correlation
-        into name measure value value
-    ) as listed
+    from listed
     union all
     select
         case when is_intrabar then 'running' else 'closed' end as basis,

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -130,7 +131,7 @@ def _blocks(offsets: Integers) -> list[slice]:
     """Return slices of whole runs, of about `BLOCK` rows each."""
     kinds = offsets[:-1] // BLOCK
     edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1), len(kinds)] if len(kinds) else []
-    return [slice(int(start), int(stop)) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
 
 
 class _Bars:

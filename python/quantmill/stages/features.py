@@ -61,8 +61,8 @@ def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None 
     require_columns(bars, ("high", "low", "close", "volume", "close_adjustment", "known_at_utc"), name="session_bars")
     require_sorted_unique(bars, by=("symbol", "session_date"), name="session_bars")
     runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
-    prices = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
-    found = technical_ratings(*prices, runs, threads=threads)
+    high, low, close, volume = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
+    found = technical_ratings(high, low, close, volume, runs, threads=threads)
     votes = {f"vote_{name}": pa.array(cast, mask=cast == ABSENT) for name, cast in found.votes.items()}
     table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
     for name, cast in votes.items():

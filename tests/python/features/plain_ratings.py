@@ -80,9 +80,8 @@ def votes_and_indicators(bars: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     votes["hma_9"] = sign(c, wma(2 * wma(c, 4) - wma(c, 9), 3), tie)
     conversion, base, slow = ((highest(h, n) + lowest(low, n)) / 2 for n in (9, 26, 52))
     a, b = ((conversion + base) / 2).shift(25), slow.shift(25)
-    order = pd.concat(
-        [sign(a, b, tie), sign(base, a, tie), sign(conversion, base, tie), sign(c, conversion, tie)], axis=1
-    )
+    pairs = ((a, b), (base, a), (conversion, base), (c, conversion))
+    order = pd.concat([sign(upper, lower, tie) for upper, lower in pairs], axis=1)
     votes["ichimoku"] = poll((order == 1).all(axis=1), (order == -1).all(axis=1), order)
 
     change = c.diff()
@@ -158,11 +157,8 @@ def votes_and_indicators(bars: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
 
 def reversal(values: pd.Series, low: float, high: float) -> pd.Series:
     step = sign(values, values.shift(), PERCENT_TIE)
-    return poll(
-        (sign(values, low, PERCENT_TIE) == -1) & (step == 1),
-        (sign(values, high, PERCENT_TIE) == 1) & (step == -1),
-        step,
-    )
+    is_low, is_high = sign(values, low, PERCENT_TIE) == -1, sign(values, high, PERCENT_TIE) == 1
+    return poll(is_low & (step == 1), is_high & (step == -1), step)
 
 
 def cross(k: pd.Series, d: pd.Series) -> pd.Series:
