@@ -1,7 +1,8 @@
 """Measure the technical ratings of a whole market: from the bars of a table to the tables that people ask.
 
 `python benchmarks/ratings.py [--symbols 3000] [--sessions 1000]` prints seconds per step and the peak memory of the
-process. The bars are random walks of a fixed seed, in a database in a temporary folder; making them is not measured. The steps are those of the models: read in order, rate, write, and select into the public table.
+process. The bars are random walks of a fixed seed, in a database in a temporary folder; making them is not measured.
+The steps are those of the models: read in order, rate, write, and select into the public table.
 """
 
 from __future__ import annotations
