@@ -8,7 +8,6 @@ The steps are those of the models: read in order, rate, write, and select into t
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import tempfile
 import time
@@ -64,7 +63,7 @@ def measure_ratings(symbols: int, sessions: int) -> dict[str, float]:
         clock = time.perf_counter()
         bars = connection.sql("from session_bars").project(COLUMNS).order("symbol, session_date").to_arrow_table()
         clock = timed("read in order", clock)
-        rated = technical_rating_table(bars, threads=os.cpu_count() or 1)
+        rated = technical_rating_table(bars)
         clock = timed("rate", clock)
         connection.execute("create table calc_ratings as select * from rated")
         clock = timed("write private", clock)

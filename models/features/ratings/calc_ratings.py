@@ -1,9 +1,7 @@
 # One row per symbol and session with a bar: its votes, ratings and indicators.
 def model(dbt, session):
-    import os
-
     from quantmill.stages.features import technical_rating_table
 
     columns = "symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc"
     bars = dbt.ref("session_bars").project(columns).order("symbol, session_date").to_arrow_table()
-    return technical_rating_table(bars, threads=os.cpu_count() or 1)
+    return technical_rating_table(bars)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def bar_factor_table(bars: pa.Table) -> pa.Table:
     return _table(bars, ("symbol", "session_date"), factors)
 
 
-def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None, *, threads: int) -> pa.Table:
+def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) -> pa.Table:
     """Return symbol, session_date, known_at_utc, what bars are rated, and every vote (`vote_` and its component).
 
     `bars` has symbol, session_date, high, low, close, volume, close_adjustment and known_at_utc, in the order of symbol
@@ -62,7 +63,7 @@ def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None 
     require_sorted_unique(bars, by=("symbol", "session_date"), name="session_bars")
     runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
     high, low, close, volume = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
-    found = technical_ratings(high, low, close, volume, runs, threads=threads)
+    found = technical_ratings(high, low, close, volume, runs, threads=os.cpu_count() or 1)
     votes = {f"vote_{name}": pa.array(cast, mask=cast == ABSENT) for name, cast in found.votes.items()}
     table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
     for name, cast in votes.items():

@@ -118,7 +118,7 @@ class Pipeline:
 
         columns = "symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc"
         bars = self.connection.sql(f"select {columns} from session_bars order by symbol, session_date")
-        rated = technical_rating_table(bars.to_arrow_table(), threads=1)
+        rated = technical_rating_table(bars.to_arrow_table())
         self.connection.register("rated", rated)
         self.connection.execute("create table calc_ratings as select * from rated")
         self.connection.unregister("rated")

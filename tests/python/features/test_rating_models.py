@@ -243,7 +243,7 @@ def test_rows_from_a_session_on_are_those_of_a_rating_of_everything() -> None:
     first = np.where(bars["symbol"].to_numpy() == SYMBOLS[3], LAST - timedelta(days=2), date.max).astype(
         "datetime64[D]"
     )
-    found = technical_rating_table(bars, first, threads=1)
+    found = technical_rating_table(bars, first)
     made.connection.register("found", found)
     assert found.num_rows == 3
     assert made.ask("select count(*) from (select * from found intersect select * from calc_ratings)") == [(3,)]
