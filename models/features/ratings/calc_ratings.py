@@ -2,6 +2,5 @@
 def model(dbt, session):
     from quantmill.stages.features import technical_rating_table
 
-    columns = "symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc"
-    bars = dbt.ref("session_bars").project(columns).order("symbol, session_date").to_arrow_table()
+    bars = dbt.ref("session_bars").order("symbol, session_date").to_arrow_table()
     return technical_rating_table(bars)
