@@ -1,9 +1,40 @@
 -- One row per symbol and session that has an earlier one: the simple close-to-close return, never padded.
+{% if is_incremental() %}
+with changes as (
+
+    select * from {{ pending('daily_returns') }}
+
+),
+
+-- the first return that changes reads the close before it
+earlier as (
+
+    select
+        changes.symbol,
+        max(session_bars.session_date) as session_date
+    from changes
+    inner join {{ ref('session_bars') }} as session_bars
+        on changes.symbol = session_bars.symbol and changes.first_changed_date > session_bars.session_date
+    group by changes.symbol
+
+),
+
+bars as (
+
+    select session_bars.*
+    from {{ ref('session_bars') }} as session_bars
+    inner join changes on session_bars.symbol = changes.symbol
+    left join earlier on session_bars.symbol = earlier.symbol
+    where session_bars.session_date >= coalesce(earlier.session_date, changes.first_changed_date)
+
+),
+{% else %}
 with bars as (
 
     select * from {{ ref('session_bars') }}
 
 ),
+{% endif %}
 
 pairs as (
 
@@ -49,6 +80,10 @@ final as (
         known_at_utc
 
     from formed
+    {% if is_incremental() %}
+        semi join changes
+            on formed.symbol = changes.symbol and formed.session_date >= changes.first_changed_date
+    {% endif %}
     where closes_ratio is not null
 
 )

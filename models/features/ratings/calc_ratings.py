@@ -1,6 +1,7 @@
-# One row per symbol and session with a bar: its votes, ratings and indicators.
+# One row per symbol and session that technical_ratings lacks: its votes, ratings and indicators.
 def model(dbt, session):
-    from quantmill.stages.features import technical_rating_table
+    from quantmill.stages.features import ratings
 
-    bars = dbt.ref("session_bars").order("symbol, session_date").to_arrow_table()
-    return technical_rating_table(bars)
+    # read by name and in blocks, when they are there
+    dbt.ref("session_bars")
+    return ratings(session)

@@ -1,7 +1,12 @@
 -- One row per symbol and session: the technical ratings of its bars up to there, and the votes they are the means of.
 with ratings as (
 
-    select * from {{ ref('calc_ratings') }}
+    select ratings.*
+    from {{ ref('calc_ratings') }} as ratings
+    {% if is_incremental() %}
+        inner join {{ pending('technical_ratings') }} as changes
+            on ratings.symbol = changes.symbol and ratings.session_date >= changes.first_changed_date
+    {% endif %}
 
 ),
 

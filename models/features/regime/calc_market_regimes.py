@@ -2,5 +2,5 @@
 def model(dbt, session):
     from quantmill.stages.features import regime_table
 
-    members = dbt.ref("regime_members").order("asset_class, session_date, symbol").to_arrow_table()
-    return regime_table(members)
+    proxies = dbt.ref("market_proxies").order("asset_class, session_date").to_arrow_table()
+    return regime_table(proxies)

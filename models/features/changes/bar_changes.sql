@@ -1,0 +1,290 @@
+-- One row per change and symbol: from which session on what is known of the symbol differs from the change before.
+with calendars as (
+
+    select
+        calendar_id,
+        md5(string_agg(session_date || ' ' || open_utc || ' ' || close_utc, ',' order by session_date)) as digest
+    from {{ ref('market_calendar') }}
+    group by calendar_id
+
+),
+
+-- whatever is said of a symbol, now or of earlier times
+described as (
+
+    select
+        symbol,
+        any_value(calendar_id) filter (where valid_to is null) as calendar_id,
+        any_value(asset_class) filter (where valid_to is null) as asset_class,
+        any_value(timezone) filter (where valid_to is null) as timezone,
+        md5(string_agg(cast(symbols as varchar), ',' order by valid_from)) as digest
+    from {{ ref('symbols') }} as symbols
+    group by symbol
+
+),
+
+-- what was landed under a symbol: bars, words about their moves, and scans that named it
+landed as (
+
+    select
+        symbol,
+        load_id,
+        opened_at_utc,
+        is_final,
+        cast(null as date) as stated_date
+    from {{ ref('stg_bars') }}
+    where interval = '1d'
+    union all
+    select
+        symbol,
+        load_id,
+        null as opened_at_utc,
+        false as is_final,
+        session_date as stated_date
+    from {{ ref('stg_resolutions') }}
+    union all
+    select
+        symbol,
+        load_id,
+        null as opened_at_utc,
+        false as is_final,
+        -- the session at whose close a scan is known begins at most a day before
+        cast(scanned_at_utc as date) - 1 as stated_date
+    from {{ ref('stg_scan_rows') }}
+
+),
+
+counted as (
+
+    select
+        symbol,
+        count(*) as landed_count,
+        max(load_id) as newest_load_id
+    from landed
+    group by symbol
+
+),
+
+present as (
+
+    select
+        counted.*,
+        described.calendar_id,
+        described.asset_class,
+        described.timezone,
+        coalesce(described.calendar_id || ' ' || described.asset_class || ' ' || described.timezone, '') as placed_by,
+        coalesce(described.digest, '') || coalesce(calendars.digest, '') as facts_digest
+    from counted
+    left join described on counted.symbol = described.symbol
+    left join calendars on described.calendar_id = calendars.calendar_id
+
+),
+
+previous as (
+
+    {% if is_incremental() %}
+        select
+            symbol,
+            arg_max(landed_count, change_number) as landed_count,
+            arg_max(newest_load_id, change_number) as newest_load_id,
+            arg_max(facts_digest, change_number) as facts_digest,
+            arg_max(calendar_id, change_number) as calendar_id,
+            arg_max(placed_by, change_number) as placed_by,
+            max(max(change_number)) over () as last_change_number
+        from {{ this }}
+        group by symbol
+    {% else %}
+        select
+            symbol,
+            landed_count,
+            newest_load_id,
+            facts_digest,
+            calendar_id,
+            placed_by,
+            0 as last_change_number
+        from present
+        limit 0
+    {% endif %}
+
+),
+
+touched as (
+
+    select
+        present.*,
+        previous.landed_count as earlier_count,
+        previous.newest_load_id as earlier_load_id,
+        previous.calendar_id as earlier_calendar_id,
+        previous.placed_by <> present.placed_by as is_moved,
+        previous.facts_digest is distinct from present.facts_digest as is_whole
+    from present
+    left join previous on present.symbol = previous.symbol
+    where
+        previous.symbol is null
+        or previous.landed_count <> present.landed_count
+        or previous.newest_load_id <> present.newest_load_id
+        or previous.facts_digest <> present.facts_digest
+
+),
+
+{% if is_incremental() %}
+
+-- load ids ascend in the order of landing: what is newer than the newest before was landed since
+added as (
+
+    select
+        landed.symbol,
+        touched.calendar_id,
+        landed.is_final,
+        landed.opened_at_utc,
+        coalesce(
+            landed.stated_date,
+            {{ session_date('landed.opened_at_utc', 'touched.asset_class', 'touched.timezone') }}
+        ) as session_date
+    from landed
+    inner join touched on landed.symbol = touched.symbol
+    where touched.is_whole or landed.load_id > touched.earlier_load_id
+
+),
+
+-- a row that was landed and is there no more, or was landed beneath the newest, makes everything of its symbol new
+kept as (
+
+    select
+        touched.symbol,
+        count(*) filter (where landed.load_id <= touched.earlier_load_id) as kept_count
+    from touched
+    inner join landed on touched.symbol = landed.symbol
+    where touched.earlier_load_id is not null
+    group by touched.symbol
+
+),
+
+own as (
+
+    select
+        touched.symbol,
+        case
+            when any_value(touched.is_whole) or any_value(kept.kept_count) <> any_value(touched.earlier_count)
+                then date '0001-01-01'
+            else coalesce(min(added.session_date), date '0001-01-01')
+        end as first_changed_date
+    from touched
+    left join kept on touched.symbol = kept.symbol
+    left join added on touched.symbol = added.symbol
+    group by touched.symbol
+
+),
+
+-- the first bar that a calendar gets on a session makes the others miss it: rows of all its symbols are new from there
+sessions_added as (
+
+    select distinct
+        calendar_id,
+        session_date
+    from added
+    where is_final
+
+),
+
+reach as (
+
+    select
+        min(opened_at_utc) - interval 3 day as first_utc,
+        max(opened_at_utc) + interval 3 day as last_utc
+    from added
+    where is_final
+
+),
+
+sessions_before as (
+
+    select distinct
+        present.calendar_id,
+        {{ session_date('landed.opened_at_utc', 'present.asset_class', 'present.timezone') }} as session_date
+    from landed
+    inner join present on landed.symbol = present.symbol
+    left join touched on landed.symbol = touched.symbol
+    inner join reach on landed.opened_at_utc between reach.first_utc and reach.last_utc
+    where
+        landed.is_final
+        and (touched.symbol is null or (not touched.is_whole and landed.load_id <= touched.earlier_load_id))
+
+),
+
+moved as (
+
+    select
+        sessions_added.calendar_id,
+        min(sessions_added.session_date) as first_changed_date
+    from sessions_added
+    anti join sessions_before
+        on
+            sessions_added.calendar_id = sessions_before.calendar_id
+            and sessions_added.session_date = sessions_before.session_date
+    group by sessions_added.calendar_id
+    union all
+    -- who leaves a calendar may have been the only one on a session of it
+    select distinct
+        earlier_calendar_id,
+        date '0001-01-01'
+    from touched
+    where is_moved and earlier_calendar_id is not null
+
+),
+
+{% else %}
+
+own as (
+
+    select
+        symbol,
+        date '0001-01-01' as first_changed_date
+    from touched
+
+),
+
+{% endif %}
+
+first_dates as (
+
+    select
+        symbol,
+        first_changed_date
+    from own
+    {% if is_incremental() %}
+        union all
+        select
+            present.symbol,
+            moved.first_changed_date
+        from moved
+        inner join present on moved.calendar_id = present.calendar_id
+    {% endif %}
+
+),
+
+final as (
+
+    select
+        -- keys
+        cast(coalesce((select max(last_change_number) from previous), 0) + 1 as integer) as change_number,
+        present.symbol,
+
+        -- what changed
+        min(first_dates.first_changed_date) as first_changed_date,
+
+        -- what was landed by then, and what was said of the symbol
+        any_value(present.landed_count) as landed_count,
+        any_value(present.newest_load_id) as newest_load_id,
+        any_value(present.calendar_id) as calendar_id,
+        any_value(present.placed_by) as placed_by,
+        any_value(present.facts_digest) as facts_digest
+
+    from first_dates
+    inner join present on first_dates.symbol = present.symbol
+    group by present.symbol
+
+)
+
+select * from final
+order by symbol

@@ -1,0 +1,8 @@
+# One row per symbol and expected session that symbol_health lacks: what its verdict rests on.
+def model(dbt, session):
+    from quantmill.stages.features import session_counts
+
+    # read by name and in blocks, when they are there
+    dbt.ref("expected_sessions")
+    dbt.ref("bar_spikes")
+    return session_counts(session)

@@ -1,0 +1,8 @@
+# One row per suspect move of a session that bar_spikes lacks.
+def model(dbt, session):
+    from quantmill.stages.features import suspect_moves
+
+    # read by name and in blocks, when they are there
+    dbt.ref("session_bars")
+    dbt.ref("daily_returns")
+    return suspect_moves(session)

@@ -1,0 +1,8 @@
+# One row per asset class and session that market_proxies lacks: the return of its market.
+def model(dbt, session):
+    from quantmill.stages.features import market_proxies
+
+    # read by name and in blocks, when they are there
+    dbt.ref("daily_returns")
+    dbt.ref("regime_members")
+    return market_proxies(session)
