@@ -3,7 +3,7 @@
     python benchmarks/panel.py make HOME [--symbols 3000] [--sessions 1000]     3 million bars; not measured
     python benchmarks/panel.py build HOME                                       a first build, then one of no change
     python benchmarks/panel.py day HOME                                         one more session lands, and is built
-    python benchmarks/panel.py panel HOME                                       the plain windowed panel by itself
+    python benchmarks/panel.py factors HOME                                     all windowed factors, computed anew
     python benchmarks/panel.py quality HOME                                     the quality gate over all symbols
 
 `HOME` takes the place of QUANTMILL_HOME. Thirty million bars are `--sessions 10000`.
@@ -235,6 +235,41 @@ def dbt(arguments: Sequence[str]) -> int:
     return 0 if result.success else 1
 
 
+def compute_factors(home: Path) -> None:
+    """Time the factors of every row, read from the built bars and returned as Arrow batches, and their writing."""
+    import duckdb
+    from quantmill.stages.features import factors
+
+    with duckdb.connect(str(home / "data" / "warehouse.duckdb")) as connection:
+        connection.execute("begin")
+        connection.execute("delete from work.built_models where model = 'factor_history'")
+        connection.execute("commit")
+        for what in ("compiled or loaded, and computed", "computed"):
+            started = time.perf_counter()
+            rows = sum(batch.num_rows for batch in factors(connection))
+            print(f"factors of {rows:,} rows, {what}: {time.perf_counter() - started:.1f} s")
+        started = time.perf_counter()
+        batches = factors(connection)  # noqa: F841 - DuckDB finds it by its name
+        connection.execute("create or replace temp table written as select * from batches")
+        print(f"factors computed and written: {time.perf_counter() - started:.1f} s")
+
+
+def judge(home: Path) -> None:
+    """Time the quality gate over every symbol, with the import of Great Expectations."""
+    import duckdb
+
+    with duckdb.connect(str(home / "data" / "warehouse.duckdb"), read_only=True) as connection:
+        symbols = [
+            symbol for (symbol,) in connection.execute("select distinct symbol from features.symbols").fetchall()
+        ]
+    settings = {"universe.symbols": symbols, "as_of": "2026-02-01T00:00:00Z", "quality.gate": "report"}
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "quantmill", "quality", "--profile", "sample", *pairs]
+    done = subprocess.run(command, cwd=ROOT, env=environment_of(home), check=False, stdout=subprocess.PIPE, text=True)
+    print(f"{done.stdout[-1500:]}quality gate over {len(symbols):,} symbols: {time.perf_counter() - started:.1f} s")
+
+
 DATA_CYCLE = ("build", "--selector", "data_cycle", "--exclude-resource-type", "unit_test")
 
 
@@ -243,7 +278,7 @@ def main() -> None:
     if sys.argv[1:2] == ["dbt"]:
         sys.exit(dbt(sys.argv[3:]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("make", "build", "day", "panel", "quality"))
+    parser.add_argument("what", choices=("make", "build", "day", "factors", "quality"))
     parser.add_argument("home", type=Path)
     parser.add_argument("--symbols", type=int, default=3000)
     parser.add_argument("--sessions", type=int, default=1000)
@@ -257,6 +292,10 @@ def main() -> None:
     elif options.what == "day":
         land_day(home)
         run_dbt(home, *DATA_CYCLE)
+    elif options.what == "factors":
+        compute_factors(home)
+    elif options.what == "quality":
+        judge(home)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 500_000
 # DuckDB writes what it gets in batches of this size on more than one thread, and one large batch on one.
 BATCH_ROWS = 122_880
-# No symbol and no session compares with it.
-NOBODY = None
 
 MOVES = """
     select bars.symbol, bars.session_date, coalesce(bars.total_return_close, bars.close) as close, bars.volume,
         returns.simple_return
     from features.session_bars as bars
-    left join features.daily_returns as returns
+    left join (select * from features.daily_returns where symbol between $first and $last) as returns
         on bars.symbol = returns.symbol and bars.session_date = returns.session_date
     where bars.symbol between $first and $last
     order by bars.symbol, bars.session_date
@@ -45,7 +43,10 @@ SESSIONS = """
     select sessions.symbol, sessions.session_date, sessions.session_number, sessions.calendar_id, sessions.close,
         suspects.symbol is not null as is_suspect
     from work.expected_sessions as sessions
-    left join (select distinct symbol, session_date from features.bar_spikes where not is_resolved) as suspects
+    left join (
+        select distinct symbol, session_date from features.bar_spikes
+        where not is_resolved and symbol between $first and $last
+    ) as suspects
         on sessions.symbol = suspects.symbol and sessions.session_date = suspects.session_date
     where sessions.symbol between $first and $last
     order by sessions.symbol, sessions.session_date
@@ -54,7 +55,7 @@ BARS = """
     select bars.symbol, bars.session_date, bars.session_number, bars.high, bars.low, bars.close, bars.close_adjustment,
         bars.turnover, bars.known_at_utc, bars.calendar_id = '24/7' as is_continuous, returns.simple_return
     from features.session_bars as bars
-    left join features.daily_returns as returns
+    left join (select * from features.daily_returns where symbol between $first and $last) as returns
         on bars.symbol = returns.symbol and bars.session_date = returns.session_date
     where bars.symbol between $first and $last
     order by bars.symbol, bars.session_date
@@ -335,7 +336,7 @@ def _reader(
         return compute(rows).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
 
     # without a row, the names and kinds of the columns are still told
-    empty = session.execute(query, {"first": NOBODY, "last": NOBODY}).to_arrow_table()
+    empty = session.execute(f"from ({query}) limit 0", {"first": None, "last": None}).to_arrow_table()
     schema = compute(empty).schema
     blocks = list(_blocks(counts))
 
