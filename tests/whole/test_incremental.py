@@ -155,7 +155,7 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
 
 def test_a_build_of_nothing_new_computes_nothing(market: Home) -> None:
     built(market)
-    for table in ("calc_factors", "calc_session_counts", "calc_suspect_moves", "calc_market_proxies"):
+    for table in ("calc_factors", "calc_ratings", "calc_session_counts", "calc_suspect_moves", "calc_market_proxies"):
         assert ask(market, f"select count(*) from work.{table}") == [(0,)], table
     changes = ask(market, "select max(change_number) from work.bar_changes")
     assert ask(market, "select distinct change_number from work.built_models") == changes

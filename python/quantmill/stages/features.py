@@ -85,11 +85,11 @@ def factors(session: Any) -> pa.RecordBatchReader:
     return _computed(session, "factor_history", "features.session_bars", BARS, factor_table)
 
 
-def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64]) -> pa.Table:
+def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) -> pa.Table:
     """Return symbol, session_date, known_at_utc, what bars are rated, and every vote (`vote_` and its component).
 
     `bars` has symbol, session_date, high, low, close, volume, close_adjustment and known_at_utc, in the order of symbol
-    and session. `first` has one date per row: only the rows from that session of their symbol on are returned. A bar of another
+    and session. With `first`, one date per row, only the rows from that session of their symbol on. A bar of another
     adjustment begins a new run. NULL where a value or a vote is not defined.
     """
     import pyarrow as pa
@@ -106,8 +106,7 @@ def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64]) -> pa.
     table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
     for name, cast in votes.items():
         table = table.append_column(name, cast)
-    kept = pa.array(_dates(bars) >= first)
-    return table.filter(kept)
+    return table if first is None else table.filter(pa.array(_dates(bars) >= first))
 
 
 def suspect_move_table(bars: pa.Table, first: NDArray[np.datetime64]) -> pa.Table:
