@@ -87,7 +87,9 @@ class Pipeline:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
             sql = ENVIRONMENT.from_string(MACROS + MODELS[name].read_text(encoding="utf-8")).render(
-                ref=lambda parent: parent, source=lambda schema, table: f"{schema}.{table}"
+                ref=lambda parent: parent,
+                source=lambda schema, table: f"{schema}.{table}",
+                is_incremental=lambda: False,
             )
             self.connection.execute(f"create table {name} as {sql}")
 
