@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from python.features import plain_ratings as plain
 from quantmill.errors import DataContractError
+from quantmill.features.factors import bar_factors
 from quantmill.features.ratings import ABSENT, COMPONENTS, WARM_BARS, Ratings, _Bars, technical_ratings
 
 Floats = NDArray[np.float64]
@@ -99,6 +100,15 @@ def test_every_component_of_fifty_real_symbols_agrees_with_the_second_implementa
         assert_agrees(found, slice(start, end), rows, symbol)
     # each vote is cast both ways somewhere, or the comparison says nothing of it
     assert [name for name, votes in found.votes.items() if not {-1, 1} <= set(votes)] == []
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_every_component_of_a_made_market_agrees_with_the_second_implementation(seed: int) -> None:
+    bars = market(seed, 700)
+    found = rate(bars)
+    assert_agrees(found, slice(None), bars, f"seed {seed}")
+    factors = bar_factors(*(bars[name].to_numpy() for name in ("high", "low", "close")), np.array([0, 700]))
+    np.testing.assert_allclose(found.columns["adx"], factors["adx"], rtol=1e-9)
 
 
 def test_series_that_hardly_trade_agree_with_the_second_implementation(shared_data: Path) -> None:
