@@ -19,12 +19,13 @@ pytestmark = pytest.mark.build
 # The models that follow changes, with what they are made of and what follows from them.
 FOLLOWERS = (
     "bar_verdicts", "session_bars", "daily_returns", "bar_spikes", "expected_sessions", "bar_gaps", "symbol_health",
-    "factor_history", "symbol_identity", "market_proxies",
+    "factor_history", "symbol_identity", "market_proxies", "technical_ratings",
 )  # fmt: skip
 COMPARED = (
     "features.bar_verdicts", "features.session_bars", "features.daily_returns", "features.bar_spikes",
     "features.bar_gaps", "features.symbol_health", "features.factor_history", "features.symbol_identity",
-    "features.market_regimes", "features.survival_tests", "work.expected_sessions", "work.market_proxies",
+    "features.market_regimes", "features.survival_tests", "features.technical_ratings", "work.expected_sessions",
+    "work.market_proxies",
 )  # fmt: skip
 CHOSEN = (
     "--select", *(f"+{name}" for name in (*FOLLOWERS, "market_regimes", "survival_tests")),
@@ -155,7 +156,7 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
 
 def test_a_build_of_nothing_new_computes_nothing(market: Home) -> None:
     built(market)
-    for table in ("calc_factors", "calc_session_counts", "calc_suspect_moves", "calc_market_proxies"):
+    for table in ("calc_factors", "calc_ratings", "calc_session_counts", "calc_suspect_moves", "calc_market_proxies"):
         assert ask(market, f"select count(*) from work.{table}") == [(0,)], table
     changes = ask(market, "select max(change_number) from work.bar_changes")
     assert ask(market, "select distinct change_number from work.built_models") == changes

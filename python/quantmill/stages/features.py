@@ -35,6 +35,12 @@ MOVES = """
     where bars.symbol between $first and $last
     order by bars.symbol, bars.session_date
 """
+RATED = """
+    select symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc
+    from features.session_bars
+    where symbol between $first and $last
+    order by symbol, session_date
+"""
 SESSIONS = """
     select sessions.symbol, sessions.session_date, sessions.session_number, sessions.calendar_id, sessions.close,
         suspects.symbol is not null as is_suspect
@@ -76,6 +82,14 @@ def index_member_table() -> pa.Table:
     )
 
 
+def ratings(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
+    """Return the ratings of each session that `features.technical_ratings` lacks.
+
+    `session` is the connection of the build, `read` are relations that only have to be built before.
+    """
+    return _computed(session, "technical_ratings", "features.session_bars", RATED, technical_rating_table)
+
+
 def suspect_moves(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
     """Return symbol, session_date, code and value of each suspect move that `features.bar_spikes` is to get.
 
@@ -99,6 +113,30 @@ def factors(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
     `session` is the connection of the build, `read` are relations that only have to be built before.
     """
     return _computed(session, "factor_history", "features.session_bars", BARS, factor_table)
+
+
+def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) -> pa.Table:
+    """Return symbol, session_date, known_at_utc, what bars are rated, and every vote (`vote_` and its component).
+
+    `bars` has symbol, session_date, high, low, close, volume, close_adjustment and known_at_utc, in the order of symbol
+    and session. With `first`, one date per row, only the rows from that session of their symbol on. A bar of another
+    adjustment begins a new run. NULL where a value or a vote is not defined.
+    """
+    import pyarrow as pa
+
+    from quantmill.features.factors import series_offsets
+    from quantmill.features.ratings import ABSENT, technical_ratings
+
+    require_columns(bars, ("high", "low", "close", "volume", "close_adjustment", "known_at_utc"), name="session_bars")
+    require_sorted_unique(bars, by=("symbol", "session_date"), name="session_bars")
+    runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
+    high, low, close, volume = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
+    found = technical_ratings(high, low, close, volume, runs)
+    votes = {f"vote_{name}": pa.array(cast, mask=cast == ABSENT) for name, cast in found.votes.items()}
+    table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
+    for name, cast in votes.items():
+        table = table.append_column(name, cast)
+    return table if first is None else table.filter(pa.array(_dates(bars) >= first))
 
 
 def suspect_move_table(bars: pa.Table, first: NDArray[np.datetime64]) -> pa.Table:

@@ -116,6 +116,8 @@ class Pipeline:
                 yield from self._order(parent)
         elif name == "calc_market_calendar":
             yield from self._order("symbols")
+        elif name == "calc_ratings":
+            yield from self._order("session_bars")
         yield name
 
     def _exists(self, name: str) -> bool:
@@ -132,6 +134,8 @@ class Pipeline:
                 "create or replace table calc_index_members"
                 " (index_id varchar, symbol varchar, valid_from date, valid_to date)"
             )
+        elif name == "calc_ratings":
+            self._ratings()
         elif name not in MODELS:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
@@ -183,3 +187,13 @@ class Pipeline:
         self.connection.register("sessions", sessions)
         self.connection.execute("create or replace table calc_market_calendar as select * from sessions")
         self.connection.unregister("sessions")
+
+    def _ratings(self) -> None:
+        from quantmill.stages.features import technical_rating_table
+
+        columns = "symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc"
+        bars = self.connection.sql(f"select {columns} from session_bars order by symbol, session_date")
+        rated = technical_rating_table(bars.to_arrow_table())
+        self.connection.register("rated", rated)
+        self.connection.execute("create or replace table calc_ratings as select * from rated")
+        self.connection.unregister("rated")
