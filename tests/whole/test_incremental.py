@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
@@ -33,6 +34,9 @@ CHOSEN = (
 )  # fmt: skip
 STOCKS = [f"NYSE:S{n}" for n in range(7)]
 COINS = [f"BINANCE:C{n}USDT" for n in range(6)] + ["BINANCE:C0USDC"]
+# a coin that stands at the euro, and one share under two names
+EURO_COIN, EURO = "BINANCE:CEURUSDT", "FX_IDC:EURUSD"
+OLD_NAME, NEW_NAME, RENAMED = "NYSE:OLDN", "NYSE:NEWN", date(2022, 9, 19)
 FIRST, LAST = date(2022, 3, 1), date(2023, 4, 28)
 
 Bars = Iterable[tuple[str, date, float]]
@@ -49,6 +53,50 @@ def walk(symbol: str, first: date = FIRST, last: date = LAST) -> Iterable[tuple[
         price *= float(np.exp(random.normal(0, 0.02)))
         if day >= first and (day.weekday() < 5 or symbol in COINS):
             yield symbol, day, price * premium
+
+
+def euro(symbol: str, last: date = LAST) -> Iterable[tuple[str, date, float]]:
+    """A euro in dollars, which moves once a week: as money on weekdays, as a coin on all days."""
+    for n in range((last - FIRST).days + 1):
+        day = FIRST + timedelta(days=n)
+        if day.weekday() < 5 or symbol == EURO_COIN:
+            yield symbol, day, 1.05 + day.isocalendar().week / 10_000
+
+
+def share(last: date = LAST) -> Iterable[tuple[str, date, float]]:
+    """A share that trades under another name since RENAMED."""
+    for _, day, close in walk("NYSE:S8", last=last):
+        yield NEW_NAME if day >= RENAMED else OLD_NAME, day, close
+
+
+def say(home: Home) -> None:
+    """Words that change rows without a bar: a rename proven, a bar kept out, and a twin of a stored one."""
+    with duckdb.connect(str(home.workbench)) as connection:
+        connection.execute("set variable newest = (select max(load_id) || '-' from raw.loads)")
+        connection.execute(
+            "insert into raw.symbol_aliases (load_id, row_number, symbol, source, received_at_utc, payload)"
+            " values (getvariable('newest'), 1, ?, 'test', timestamp '2023-04-29 06:00:00', ?)",
+            [OLD_NAME, json.dumps({
+                "new_symbol": NEW_NAME, "renamed_on": str(RENAMED), "verdict": "JOINED", "code": "CONTINUES",
+                "adjustments": ["none", "splits", "total_return"], "detail": "closes go on",
+            })],
+        )  # fmt: skip
+        connection.executemany(
+            "insert into raw.findings (load_id, symbol, code, severity, opened_at_utc, value, donor_symbol, detail,"
+            " detected_at_utc) values (getvariable('newest'), ?, ?, ?, ?, 7.0, 'NYSE:S6', 'test',"
+            " timestamp '2023-04-29 06:00:00')",
+            [
+                ("NYSE:S0", "CROSS_LEVEL", "reject", "2022-09-07 05:00:00"),
+                ("NYSE:S5", "DUPLICATE_ROW", "warning", "2022-10-05 05:00:00"),
+            ],
+        )
+
+
+def verdicts(home: Home, symbol: str, day: date) -> str:
+    [(verdict,)] = ask(
+        home, f"select verdict from features.symbol_health where symbol = '{symbol}' and as_of_date = date '{day}'"
+    )
+    return str(verdict)
 
 
 def land(home: Home, name: str, received: str, bars: Bars) -> None:
@@ -116,7 +164,7 @@ def market(make_home: Callable[[str], Home]) -> Home:
     rows = [
         (s, d, c * 2.5 if (s, d) == ("NYSE:S2", date(2022, 11, 9)) else c) for s, d, c in rows if (s, d) not in gaps
     ]
-    land(home, "history", "2023-04-22T06:00:00Z", rows)
+    land(home, "history", "2023-04-22T06:00:00Z", [*rows, *euro(EURO_COIN, last=until), *share(last=until)])
     built(home)
     return home
 
@@ -129,7 +177,8 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
     day = LAST - timedelta(days=4)
     land(
         market, "day", "2023-04-25T06:00:00Z",
-        [row for symbol in (*STOCKS, *COINS) if symbol != "NYSE:S1" for row in walk(symbol, last=day) if row[1] == day],
+        [row for symbol in (*STOCKS, *COINS) if symbol != "NYSE:S1" for row in walk(symbol, last=day) if row[1] == day]
+        + [row for row in (*euro(EURO_COIN, last=day), *share(last=day)) if row[1] == day],
     )  # fmt: skip
     built(market)
     # from the day after the newest session of each calendar: the coins miss a weekend now
@@ -140,10 +189,13 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
         *((s, d, c * 1.02) for s, d, c in walk("NYSE:S3") if d == date(2022, 12, 7)),
         *(row for row in walk("BINANCE:C1USDT") if row[1] == date(2022, 9, 8)),
         *walk("NYSE:S9", first=date(2022, 6, 1)),
+        *euro(EURO),
     ]
+    assert verdicts(market, EURO_COIN, date(2023, 1, 20)) == "DEGRADED"
     land(market, "late", "2023-04-29T06:00:00Z", late)
     said = ingest(market, "resolve", "NYSE:S2", "2022-11-09", "--code", "EXTREME", "--reason", "it was bid for")
     assert said.code == 0, said.output
+    say(market)
     built(market)
     assert ask(market, "select count(*), max(session_date) from features.session_bars")[0] > before
     assert ask(
@@ -151,6 +203,21 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
     )[-1] == (date(2022, 12, 7),)
     spike = "select resolution from features.bar_spikes where symbol = 'NYSE:S2' and code = 'EXTREME'"
     assert ask(market, spike) == [("it was bid for",)]
+    assert verdicts(market, EURO_COIN, date(2023, 1, 20)) == "OK"
+    assert verdicts(market, "NYSE:S0", date(2022, 9, 7)) == "TOXIC"
+    assert ask(market, f"select min(session_date) from features.session_bars where symbol = '{NEW_NAME}'") == [(FIRST,)]
+    assert_equal(market, rebuilt(market, make_home))
+
+
+def test_a_symbol_that_turns_toxic_opens_its_twins_and_an_asked_peg_its_coins(
+    market: Home, make_home: Callable[[str], Home]
+) -> None:
+    with duckdb.connect(str(market.workbench)) as connection:
+        connection.execute("update ops.symbol_registry set status = 'TOXIC' where symbol = 'NYSE:S5'")
+    land(market, "euro", "2023-04-30T06:00:00Z", [(s, d, c * 1.2) for s, d, c in euro(EURO) if d > date(2023, 1, 13)])
+    built(market)
+    assert verdicts(market, "NYSE:S5", date(2022, 10, 5)) == "TOXIC"
+    assert verdicts(market, EURO_COIN, date(2023, 4, 21)) == "DEGRADED"
     assert_equal(market, rebuilt(market, make_home))
 
 
