@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -69,34 +69,34 @@ def share(last: date = LAST) -> Iterable[tuple[str, date, float]]:
         yield NEW_NAME if day >= RENAMED else OLD_NAME, day, close
 
 
-def say(home: Home) -> None:
-    """Words that change rows without a bar: a rename proven, a bar kept out, and a twin of a stored one."""
+def keep_out(home: Home, symbol: str, code: str, severity: str, day: date) -> None:
+    """A check of ingest found something about a bar of `day` in the newest load."""
     with duckdb.connect(str(home.workbench)) as connection:
-        connection.execute("set variable newest = (select max(load_id) || '-' from raw.loads)")
         connection.execute(
-            "insert into raw.symbol_aliases (load_id, row_number, symbol, source, received_at_utc, payload)"
-            " values (getvariable('newest'), 1, ?, 'test', timestamp '2023-04-29 06:00:00', ?)",
-            [OLD_NAME, json.dumps({
-                "new_symbol": NEW_NAME, "renamed_on": str(RENAMED), "verdict": "JOINED", "code": "CONTINUES",
-                "adjustments": ["none", "splits", "total_return"], "detail": "closes go on",
-            })],
-        )  # fmt: skip
-        connection.executemany(
             "insert into raw.findings (load_id, symbol, code, severity, opened_at_utc, value, donor_symbol, detail,"
-            " detected_at_utc) values (getvariable('newest'), ?, ?, ?, ?, 7.0, 'NYSE:S6', 'test',"
-            " timestamp '2023-04-29 06:00:00')",
-            [
-                ("NYSE:S0", "CROSS_LEVEL", "reject", "2022-09-07 05:00:00"),
-                ("NYSE:S5", "DUPLICATE_ROW", "warning", "2022-10-05 05:00:00"),
-            ],
+            " detected_at_utc) select max(load_id) || '-', ?, ?, ?, ?, 7.0, 'NYSE:S6', 'test',"
+            " timestamp '2023-04-29 06:00:00' from raw.loads",
+            [symbol, code, severity, datetime(day.year, day.month, day.day, 5)],
         )
 
 
-def verdicts(home: Home, symbol: str, day: date) -> str:
-    [(verdict,)] = ask(
+def rename(home: Home) -> None:
+    """The bars of the old name were proven to be those of the new one."""
+    said = {"new_symbol": NEW_NAME, "verdict": "JOINED", "adjustments": ["none", "splits", "total_return"]}
+    with duckdb.connect(str(home.workbench)) as connection:
+        connection.execute(
+            "insert into raw.symbol_aliases (load_id, row_number, symbol, received_at_utc, payload)"
+            " select max(load_id) || '-', 1, ?, timestamp '2023-04-29 06:00:00', ? from raw.loads",
+            [OLD_NAME, json.dumps(said)],
+        )
+
+
+def verdict(home: Home, symbol: str, day: date) -> str:
+    """What was said of the data of a symbol at the close of a day."""
+    [(found,)] = ask(
         home, f"select verdict from features.symbol_health where symbol = '{symbol}' and as_of_date = date '{day}'"
     )
-    return str(verdict)
+    return str(found)
 
 
 def land(home: Home, name: str, received: str, bars: Bars) -> None:
@@ -165,6 +165,7 @@ def market(make_home: Callable[[str], Home]) -> Home:
         (s, d, c * 2.5 if (s, d) == ("NYSE:S2", date(2022, 11, 9)) else c) for s, d, c in rows if (s, d) not in gaps
     ]
     land(home, "history", "2023-04-22T06:00:00Z", [*rows, *euro(EURO_COIN, last=until), *share(last=until)])
+    keep_out(home, "NYSE:S5", "DUPLICATE_ROW", "warning", date(2022, 10, 5))
     built(home)
     return home
 
@@ -191,11 +192,16 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
         *walk("NYSE:S9", first=date(2022, 6, 1)),
         *euro(EURO),
     ]
-    assert verdicts(market, EURO_COIN, date(2023, 1, 20)) == "DEGRADED"
+    assert verdict(market, EURO_COIN, date(2023, 1, 20)) == "DEGRADED"
+    assert verdict(market, "NYSE:S5", date(2022, 10, 5)) == "OK"
     land(market, "late", "2023-04-29T06:00:00Z", late)
     said = ingest(market, "resolve", "NYSE:S2", "2022-11-09", "--code", "EXTREME", "--reason", "it was bid for")
     assert said.code == 0, said.output
-    say(market)
+    # what arrives without a bar: a rename, a bar that was kept out, and a symbol that turned toxic
+    rename(market)
+    keep_out(market, "NYSE:S0", "CROSS_LEVEL", "reject", date(2022, 9, 7))
+    with duckdb.connect(str(market.workbench)) as connection:
+        connection.execute("update ops.symbol_registry set status = 'TOXIC' where symbol = 'NYSE:S5'")
     built(market)
     assert ask(market, "select count(*), max(session_date) from features.session_bars")[0] > before
     assert ask(
@@ -203,21 +209,10 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
     )[-1] == (date(2022, 12, 7),)
     spike = "select resolution from features.bar_spikes where symbol = 'NYSE:S2' and code = 'EXTREME'"
     assert ask(market, spike) == [("it was bid for",)]
-    assert verdicts(market, EURO_COIN, date(2023, 1, 20)) == "OK"
-    assert verdicts(market, "NYSE:S0", date(2022, 9, 7)) == "TOXIC"
+    assert verdict(market, EURO_COIN, date(2023, 1, 20)) == "OK"
+    assert verdict(market, "NYSE:S5", date(2022, 10, 5)) == "TOXIC"
+    assert verdict(market, "NYSE:S0", date(2022, 9, 7)) == "TOXIC"
     assert ask(market, f"select min(session_date) from features.session_bars where symbol = '{NEW_NAME}'") == [(FIRST,)]
-    assert_equal(market, rebuilt(market, make_home))
-
-
-def test_a_symbol_that_turns_toxic_opens_its_twins_and_an_asked_peg_its_coins(
-    market: Home, make_home: Callable[[str], Home]
-) -> None:
-    with duckdb.connect(str(market.workbench)) as connection:
-        connection.execute("update ops.symbol_registry set status = 'TOXIC' where symbol = 'NYSE:S5'")
-    land(market, "euro", "2023-04-30T06:00:00Z", [(s, d, c * 1.2) for s, d, c in euro(EURO) if d > date(2023, 1, 13)])
-    built(market)
-    assert verdicts(market, "NYSE:S5", date(2022, 10, 5)) == "TOXIC"
-    assert verdicts(market, EURO_COIN, date(2023, 4, 21)) == "DEGRADED"
     assert_equal(market, rebuilt(market, make_home))
 
 
