@@ -151,11 +151,14 @@ def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]
     The second day brings nine of ten symbols up to date before the pass that is looked at: it asks for the others
     alone, and `ops.sync_runs` says what that saved. The processor time is that of this process in the first loads.
     """
+    from quantmill.manifest.acquisition import load_interfaces
+
     from ingest.loads import open_session
     from ingest.network import Network, Ways, can_have
     from ingest.sync import Rules, Synchroniser
     from ingest.thresholds import DEPTH_BEYOND_LOOKBACK
 
+    interfaces = {str(name): one for name, one in load_interfaces(ROOT / "manifest").items()}
     rules = Rules(bar_sources=("tradingview",), lookback_sessions=depth - DEPTH_BEYOND_LOOKBACK)
     wanted = oldest_listings(symbols)
     # a Tuesday and the day after it, when every market of the simulated venue had a session
@@ -173,8 +176,8 @@ def socket(home: Home, symbols: int = 500, depth: int = 600) -> dict[str, float]
         def synchronise(scope: list[str], moment: datetime) -> Any:
             now["moment"] = moment
             network = Network(
-                Ways(clock=lambda: now["moment"]), addresses={"tradingview_socket": addresses["tradingview_socket"]},
-                market_clock=moment,
+                Ways(clock=lambda: now["moment"]), interfaces=interfaces, market_clock=moment,
+                addresses={"tradingview_socket": addresses["tradingview_socket"]},
             )  # fmt: skip
             one = Synchroniser(
                 session, network, rules, as_of=moment, can_have=can_have, tell=tell, timer=time.monotonic
