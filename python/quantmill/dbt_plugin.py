@@ -15,13 +15,25 @@ from quantmill.errors import MissingLanding, QuantmillError, WarehouseError
 from quantmill.manifest.home import current_home, writer_lock
 from quantmill.offline import forbid_network
 from quantmill.publish import publish_prepare, publish_swap
+from quantmill.stages.context import digest_of_files
 from quantmill.udf import register
+
+# What decides the rows of the data cycle beside what was landed. No model of it reads a setting or the manifest.
+FEATURE_CODE = (
+    "models/staging", "models/features", "macros", "python/quantmill/features", "python/quantmill/stages/features.py",
+    "python/quantmill/udf.py", "python/quantmill/frames.py", "python/quantmill/manifest/calendars.py", "requirements.lock",
+)  # fmt: skip
 
 # Held until the process ends: dbt opens and closes its connection more than once in one build. A refusal is final, too:
 # dbt asks again for every schema.
 _lock = ExitStack()
 _is_locked = False
 _refusal: QuantmillError | None = None
+
+
+def features_digest() -> str:
+    """Return the SHA-256 of the code that makes the tables of the data cycle; when it changes, they are made anew."""
+    return digest_of_files(current_home().root, FEATURE_CODE)
 
 
 def say(message: str) -> None:
@@ -70,6 +82,7 @@ class Plugin(BasePlugin):
         """Register the functions that SQL lacks, the digest of the code and the two file steps of the publication."""
         register(conn)
         conn.create_function("code_digest", code_digest, [], "VARCHAR")
+        conn.create_function("features_digest", features_digest, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_prepare", publish_prepare, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_swap", publish_swap, ["VARCHAR"], "VARCHAR", side_effects=True)
 

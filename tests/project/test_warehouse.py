@@ -58,6 +58,13 @@ MODELLED = {
     "compounded_60_short volatility_annual efficiency entropy hurst skew skew_short excess_kurtosis cvar "
     "cvar_short tail_gain tail_gain_short adx roc average_daily_value spread largest_absolute_return equal_close_count "
     "absolute_autocorrelation gap_fraction survival survival_tested_count observation_count known_at_utc",
+    "features.technical_ratings": "symbol session_date rating_all rating_ma rating_other rating_label adx rsi atr roc "
+    "volatility_daily volume_change ma_vote_count other_vote_count bar_count is_warm known_at_utc",
+    "features.rating_components": "component rating length meaning votes_up_when votes_down_when",
+    "features.rating_votes": "symbol session_date component rating vote share is_warm meaning because",
+    "features.rating_parity": "symbol session_date rating local_value vendor_value is_same_sign is_intrabar is_warm",
+    "features.rating_vote_parity": "symbol session_date component local_vote vendor_vote is_same_vote is_intrabar",
+    "features.rating_parity_report": "basis measure subject value limit_value symbol_count observation_count status",
     "features.market_regimes": "asset_class session_date score label quadrant volatility_ratio turbulence clustering "
     "entropy hurst stationarity fat_tail growth stress member_count observation_count weighting",
     "features.survival_events": "version event_id start_date end_date asset_class",

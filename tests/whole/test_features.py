@@ -12,7 +12,7 @@ import pytest
 from python.features import plain
 from quantmill.features.regimes import RegimeWeights
 from quantmill.manifest.home import Home
-from quantmill.stages.features import regime_table, return_factor_table
+from quantmill.stages.features import factor_table, proxy_table, regime_table
 from support import ask, copy_of_home, dbt_build
 
 SYMBOLS = ("NASDAQ:AAPL", "NYSE:RRC", "SP:SPX", "CBOE:USMV")
@@ -24,12 +24,23 @@ def arrow(home: Home, query: str) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def returns(sample_home: Home) -> pa.Table:
-    """The returns of the build, as its model of factors gets them."""
+def bars(sample_home: Home) -> pa.Table:
+    """The bars and returns of the build, as its model of factors gets them."""
     return arrow(
         sample_home,
-        "select symbol, session_date, simple_return from features.daily_returns order by symbol, session_date",
+        """
+        select bars.*, bars.calendar_id = '24/7' as is_continuous, returns.simple_return
+        from features.session_bars as bars
+        left join features.daily_returns as returns using (symbol, session_date)
+        order by symbol, session_date
+        """,
     )
+
+
+@pytest.fixture(scope="module")
+def returns(bars: pa.Table) -> pa.Table:
+    """The rows of `bars` that have a return."""
+    return bars.filter(bars["simple_return"].is_valid())
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -57,13 +68,13 @@ def test_every_factor_of_a_real_symbol_agrees_with_its_second_implementation(
 
 @pytest.mark.parametrize("cut", [date(1993, 7, 1), date(2008, 10, 10), date(2020, 3, 16)])
 def test_factors_and_regimes_up_to_a_cut_are_those_of_the_whole_history(
-    cut: date, sample_home: Home, returns: pa.Table
+    cut: date, sample_home: Home, bars: pa.Table
 ) -> None:
     import pyarrow.compute as pc
 
-    whole = return_factor_table(returns)
+    whole = factor_table(bars)
     before = pc.field("session_date") <= pa.scalar(cut)
-    assert return_factor_table(returns.filter(before)).equals(whole.filter(before))
+    assert factor_table(bars.filter(before)).equals(whole.filter(before))
     members = arrow(
         sample_home,
         """
@@ -75,12 +86,13 @@ def test_factors_and_regimes_up_to_a_cut_are_those_of_the_whole_history(
     )
     untuned = {"asset_class": "other", **vars(RegimeWeights()), "tuned_from": None, "tuned_to": None}
     weights = pa.Table.from_pylist([untuned])
-    assert regime_table(members.filter(before), weights).equals(regime_table(members, weights).filter(before))
+    regimes = regime_table(proxy_table(members), weights)
+    assert regime_table(proxy_table(members.filter(before)), weights).equals(regimes.filter(before))
     published = arrow(
         sample_home,
         "select score, label from features.market_regimes where asset_class = 'equity' order by session_date",
     )
-    assert regime_table(members, weights).select(["score", "label"]).equals(published)
+    assert regimes.select(["score", "label"]).equals(published)
 
 
 def test_the_regime_of_the_real_market_agrees_with_its_second_implementation(sample_home: Home) -> None:

@@ -1,9 +1,13 @@
 -- One row per symbol and missing session, judged as of that session: what came later is not looked at.
 with missing as (
 
-    select *
-    from {{ ref('expected_sessions') }}
-    where is_missing
+    select expected.*
+    from {{ ref('expected_sessions') }} as expected
+    {% if is_incremental() %}
+        inner join {{ pending('bar_gaps') }} as changes
+            on expected.symbol = changes.symbol and expected.session_date >= changes.first_changed_date
+    {% endif %}
+    where expected.is_missing
 
 ),
 

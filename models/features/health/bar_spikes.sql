@@ -1,73 +1,23 @@
 -- One row per symbol, session and code: a bar whose move is suspect, with the value that tripped the rule.
-with returns as (
+with found as (
 
-    select
-        session_bars.symbol,
-        session_bars.session_date,
-        daily_returns.simple_return,
-        session_bars.volume,
-        daily_returns.symbol is null and row_number() over by_session > 1 as has_no_return,
-        coalesce(session_bars.total_return_close, session_bars.close) as close,
-        median(coalesce(session_bars.total_return_close, session_bars.close)) over earlier as median_close,
-        avg(session_bars.volume) over earlier as mean_volume,
-        stddev_samp(session_bars.volume) over earlier as deviation_volume,
-        count(session_bars.volume) over earlier as volume_count
-    from {{ ref('session_bars') }} as session_bars
-    left join {{ ref('daily_returns') }} as daily_returns
-        on session_bars.symbol = daily_returns.symbol and session_bars.session_date = daily_returns.session_date
-    window
-        by_session as (partition by session_bars.symbol order by session_bars.session_date),
-        earlier as (
-            partition by session_bars.symbol
-            order by session_bars.session_date
-            rows between 20 preceding and 1 preceding
-        )
+    select moves.*
+    from {{ ref('calc_suspect_moves') }} as moves
+    {% if is_incremental() %}
+        inner join {{ pending('bar_spikes') }} as changes
+            on moves.symbol = changes.symbol and moves.session_date >= changes.first_changed_date
+    {% endif %}
 
 ),
 
-found as (
+landed as (
 
-    select
-        symbol,
-        session_date,
-        'TOXIC_RETURN' as code,
-        simple_return as value
-    from returns
-    where abs(simple_return) > 5.0
-    union all
-    select
-        symbol,
-        session_date,
-        'EXTREME' as code,
-        simple_return as value
-    from returns
-    where abs(simple_return) > 1.0 and abs(simple_return) <= 5.0
-    union all
-    select
-        symbol,
-        session_date,
-        'SUSPECT_DROP' as code,
-        case when simple_return < -0.99 then simple_return else ln(close / median_close) end as value
-    from returns
-    where simple_return < -0.99 or abs(ln(close / median_close)) > ln(6)
-    union all
-    select
-        symbol,
-        session_date,
-        'ADJUSTMENT_CHANGE' as code,
-        cast(null as double) as value
-    from returns
-    where has_no_return
-    union all
-    select
-        symbol,
-        session_date,
-        'VOLUME_SPIKE' as code,
-        volume / mean_volume as value
-    from returns
-    where
-        volume_count = 20
-        and volume > case when deviation_volume > 0 then mean_volume + 10 * deviation_volume else 2 * mean_volume end
+    select suspicions.*
+    from {{ ref('landed_suspicions') }} as suspicions
+    {% if is_incremental() %}
+        inner join {{ pending('bar_spikes') }} as changes
+            on suspicions.symbol = changes.symbol and suspicions.session_date >= changes.first_changed_date
+    {% endif %}
 
 ),
 
@@ -82,7 +32,7 @@ suspected as (
         landed.donor_symbol,
         found.symbol is null and landed.is_healed as is_healed
     from found
-    full outer join {{ ref('landed_suspicions') }} as landed
+    full outer join landed
         on found.symbol = landed.symbol and found.session_date = landed.session_date and found.code = landed.code
 
 ),

@@ -1,69 +1,23 @@
 -- One row per symbol and session: what could be said of its data at that session's close, over the last 500 sessions.
-with expected as (
+with counted as (
 
-    select * from {{ ref('expected_sessions') }}
-
-),
-
-spikes as (
-
-    select
-        symbol,
-        session_date,
-        string_agg(code, ',' order by code) as codes
-    from {{ ref('bar_spikes') }}
-    where not is_resolved
-    group by symbol, session_date
+    select counts.*
+    from {{ ref('calc_session_counts') }} as counts
+    {% if is_incremental() %}
+        inner join {{ pending('symbol_health') }} as changes
+            on counts.symbol = changes.symbol and counts.session_date >= changes.first_changed_date
+    {% endif %}
 
 ),
 
-flagged as (
+-- sessions that any symbol of the calendar has
+traded as (
 
-    select
-        expected.*,
-        spikes.codes as spike_codes,
-        expected.session_number - expected.last_session_number as sessions_behind,
-
-        -- how many closes in a row have not moved; a missing session does not end a run
-        expected.close is not null
-        and expected.close = lag(expected.close ignore nulls) over by_session as is_unchanged,
-
-        -- this session is missing while the symbol's calendar has it from another symbol
-        expected.is_missing and bool_or(not expected.is_missing) over (
-            partition by expected.calendar_id, expected.session_date
-        ) as is_missing_alone
-    from expected
-    left join spikes on expected.symbol = spikes.symbol and expected.session_date = spikes.session_date
-    window by_session as (partition by expected.symbol order by expected.session_number)
-
-),
-
-stalls as (
-
-    select
-        *,
-        sum(case when is_unchanged or is_missing then 0 else 1 end) over (
-            partition by symbol order by session_number
-        ) as stall_group
-    from flagged
-
-),
-
-counted as (
-
-    select
-        *,
-        sum(cast(is_unchanged as integer)) over (
-            partition by symbol, stall_group order by session_number
-        ) as unchanged_count,
-        count(*) over last_500 as expected_sessions,
-        sum(cast(is_missing as integer)) over last_500 as missing_sessions,
-        sum(cast(is_missing and sessions_behind >= 2 as integer)) over last_500 as run_sessions,
-        count(spike_codes) over last_500 as spike_count
-    from stalls
-    window last_500 as (
-        partition by symbol order by session_number rows between 499 preceding and current row
-    )
+    select distinct
+        calendar_id,
+        session_number
+    from {{ ref('expected_sessions') }}
+    where not is_missing
 
 ),
 
@@ -72,7 +26,7 @@ symbol_calendars as (
     select distinct
         symbol,
         calendar_id
-    from expected
+    from counted
 
 ),
 
@@ -82,7 +36,7 @@ pegged as (
     select distinct
         tags.symbol,
         calendar.calendar_id,
-        calendar.session_date
+        calendar.session_number
     from {{ ref('symbol_tags') }} as tags
     inner join symbol_calendars as symbols on tags.symbol = symbols.symbol
     inner join {{ ref('market_calendar') }} as calendar
@@ -94,14 +48,25 @@ pegged as (
 
 ),
 
-worst as (
+-- this session is missing while the symbol's calendar has it from another symbol
+placed as (
 
     select
-        *,
-        max(unchanged_count) over (
-            partition by symbol order by session_number rows between 499 preceding and current row
-        ) as longest_stall
+        counted.*,
+        counted.sessions_behind > 0 and traded.session_number is not null as is_missing_alone,
+        pegged.symbol is not null as is_pegged,
+        last_session.session_date as last_session_date
     from counted
+    left join traded on counted.calendar_id = traded.calendar_id and counted.session_number = traded.session_number
+    left join {{ ref('market_calendar') }} as last_session
+        on
+            counted.calendar_id = last_session.calendar_id
+            and counted.session_number - counted.sessions_behind = last_session.session_number
+    left join pegged
+        on
+            counted.symbol = pegged.symbol
+            and counted.calendar_id = pegged.calendar_id
+            and counted.session_number = pegged.session_number
 
 ),
 
@@ -109,43 +74,41 @@ final as (
 
     select
         -- keys
-        worst.symbol,
-        worst.session_date as as_of_date,
+        symbol,
+        session_date as as_of_date,
 
         -- the verdict, first match
         case
-            when worst.spike_count > 0 then 'TOXIC'
-            when worst.sessions_behind >= 2 or (worst.calendar_id = '24/7' and worst.sessions_behind >= 1) then 'STALE'
+            when suspect_sessions > 0 then 'TOXIC'
+            when sessions_behind >= 2 or (calendar_id = '24/7' and sessions_behind >= 1) then 'STALE'
             when
-                (worst.calendar_id = '24/7' and worst.missing_sessions > 0)
-                or worst.run_sessions > 0
-                or worst.missing_sessions > 0.02 * worst.expected_sessions
-                or worst.is_missing_alone
-                or (worst.longest_stall > 3 and pegged.symbol is null)
+                (calendar_id = '24/7' and missing_sessions > 0)
+                or repeated_sessions > 0
+                or missing_sessions > 0.02 * expected_sessions
+                or is_missing_alone
+                or (longest_stall > 3 and not is_pegged)
                 then 'DEGRADED'
             else 'OK'
         end as verdict,
-        array_to_string(list_filter([
-            case when worst.spike_count > 0 then 'SPIKES:' || worst.spike_count end,
-            case when worst.sessions_behind > 0 then 'SESSIONS_BEHIND:' || worst.sessions_behind end,
-            case when worst.run_sessions > 0 then 'MISSING_RUN' end,
-            case when worst.missing_sessions > 0 then 'MISSING:' || worst.missing_sessions end,
-            case when worst.longest_stall >= 3 then 'STALL:' || worst.longest_stall end
-        ], reason -> reason is not null), ',') as reasons,
+        case
+            when suspect_sessions + sessions_behind + missing_sessions > 0 or longest_stall >= 3
+                then array_to_string(list_filter([
+                    case when suspect_sessions > 0 then 'SPIKES:' || suspect_sessions end,
+                    case when sessions_behind > 0 then 'SESSIONS_BEHIND:' || sessions_behind end,
+                    case when repeated_sessions > 0 then 'MISSING_RUN' end,
+                    case when missing_sessions > 0 then 'MISSING:' || missing_sessions end,
+                    case when longest_stall >= 3 then 'STALL:' || longest_stall end
+                ], reason -> reason is not null), ',')
+            else ''
+        end as reasons,
 
         -- what it rests on
-        cast(worst.expected_sessions as integer) as expected_sessions,
-        cast(worst.missing_sessions as integer) as missing_sessions,
-        last_session.session_date as last_session_date
+        cast(expected_sessions as integer) as expected_sessions,
+        cast(missing_sessions as integer) as missing_sessions,
+        last_session_date
 
-    from worst
-    left join {{ ref('market_calendar') }} as last_session
-        on
-            worst.calendar_id = last_session.calendar_id
-            and worst.last_session_number = last_session.session_number
-    left join pegged on worst.symbol = pegged.symbol and worst.session_date = pegged.session_date
+    from placed
 
 )
 
 select * from final
-order by symbol, as_of_date

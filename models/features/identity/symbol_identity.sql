@@ -25,6 +25,37 @@ with listings as (
 
 ),
 
+{% if is_incremental() %}
+-- rows of a session read other symbols: a session is made anew as a whole, whoever changed
+    since as (
+
+        select {{ first_pending_date('symbol_identity') }} as first_date
+
+    ),
+
+    -- a median of thirty sessions begins twenty-nine before
+    reach as (
+
+        select
+            calendar_id,
+            min(session_number) - 29 as first_session_number
+        from {{ ref('market_calendar') }}
+        where session_date >= (select since.first_date from since)
+        group by calendar_id
+
+    ),
+
+    -- whoever may be a multiple of a token is compared over its own last thirty rows, however far apart they lie
+    compared as (
+
+        select base
+        from listings
+        group by base
+        having max(unit_multiplier) > 1
+
+    ),
+{% endif %}
+
 -- most exposures have one listing of a kind, and nothing to choose
 contested as (
 
@@ -54,6 +85,16 @@ traded as (
         on expected.calendar_id = calendar.calendar_id and expected.session_number = calendar.session_number
     left join {{ ref('session_bars') }} as bars
         on expected.symbol = bars.symbol and expected.session_date = bars.session_date
+    {% if is_incremental() %}
+        inner join reach on expected.calendar_id = reach.calendar_id
+        where
+            expected.session_number >= reach.first_session_number
+            or expected.symbol in (
+                select listings.symbol
+                from listings
+                inner join compared on listings.base = compared.base
+            )
+    {% endif %}
 
 ),
 
@@ -258,6 +299,9 @@ final as (
         known_at_utc
 
     from chosen
+    {% if is_incremental() %}
+        where as_of_date >= (select since.first_date from since)
+    {% endif %}
 
 )
 

@@ -1,4 +1,5 @@
 -- One row per landed daily bar value: the session it belongs to and whether it is accepted, and why not.
+-- depends_on: {{ ref('bar_changes') }}
 with landed as (
 
     select *
@@ -29,50 +30,143 @@ bars as (
 
 symbols as (
 
-    select *
+    select
+        symbol,
+        calendar_id,
+        asset_class,
+        timezone,
+        dense_rank() over (order by calendar_id, asset_class, timezone) as placement
     from {{ ref('symbols') }}
     where valid_to is null
 
 ),
 
-dated as (
+placements as (
+
+    select distinct
+        placement,
+        calendar_id,
+        asset_class,
+        timezone
+    from symbols
+
+),
+
+opens as (
+
+    select distinct opened_at_utc
+    from bars
+
+),
+
+-- thousands of bars open at one moment: its session is found once
+moments as (
 
     select
-        bars.*,
-        symbols.calendar_id,
-        {{ session_date('bars.opened_at_utc', 'symbols.asset_class', 'symbols.timezone') }} as session_date
-    from bars
-    left join symbols on bars.symbol = symbols.symbol
+        opens.opened_at_utc,
+        placements.placement,
+        placements.calendar_id,
+        {{ session_date('opens.opened_at_utc', 'placements.asset_class', 'placements.timezone') }} as session_date
+    from opens
+    cross join placements
+
+),
+
+sessions as (
+
+    select
+        moments.*,
+        calendar.session_number,
+        calendar.close_utc
+    from moments
+    left join {{ ref('market_calendar') }} as calendar
+        on moments.calendar_id = calendar.calendar_id and moments.session_date = calendar.session_date
 
 ),
 
 placed as (
 
     select
-        dated.*,
-        calendar.session_number,
-        calendar.close_utc
-    from dated
-    left join {{ ref('market_calendar') }} as calendar
-        on dated.calendar_id = calendar.calendar_id and dated.session_date = calendar.session_date
+        bars.*,
+        symbols.calendar_id,
+        sessions.session_date,
+        sessions.session_number,
+        sessions.close_utc
+    from bars
+    left join symbols on bars.symbol = symbols.symbol
+    left join sessions
+        on symbols.placement = sessions.placement and bars.opened_at_utc = sessions.opened_at_utc
+    {% if is_incremental() %}
+        inner join {{ pending('bar_verdicts') }} as changes
+            on
+                bars.symbol = changes.symbol
+                and (sessions.session_date is null or sessions.session_date >= changes.first_changed_date)
+    {% endif %}
+
+),
+
+-- most sessions have one value
+repeated as (
+
+    select
+        symbol,
+        session_date,
+        adjustment,
+        is_final
+    from placed
+    group by symbol, session_date, adjustment, is_final
+    having count(*) > 1
 
 ),
 
 -- among the final bars of one session the first source wins, in it the later open, then the later revision
+revised as (
+
+    select
+        placed.symbol,
+        placed.session_date,
+        placed.adjustment,
+        placed.is_final,
+        max(struct_pack(
+            preference := -{{ source_place('placed.source') }},
+            opened_at_utc := placed.opened_at_utc,
+            received_at_utc := placed.received_at_utc,
+            load_id := placed.load_id,
+            source := placed.source
+        )) as kept,
+        list(placed.source) as sources
+    from placed
+    inner join repeated
+        on
+            placed.symbol = repeated.symbol
+            and placed.session_date = repeated.session_date
+            and placed.adjustment = repeated.adjustment
+            and placed.is_final = repeated.is_final
+    group by placed.symbol, placed.session_date, placed.adjustment, placed.is_final
+
+),
+
 ranked as (
 
     select
-        *,
-        is_final and session_number is not null as is_eligible,
-        row_number() over session_values as preference,
-        first_value(opened_at_utc) over session_values as kept_opened_at_utc,
-        first_value(source) over session_values as kept_source,
-        count(*) over (partition by symbol, session_date, adjustment, is_final, source) > 1 as is_revised
+        placed.*,
+        placed.is_final and placed.session_number is not null as is_eligible,
+        coalesce(len(list_filter(revised.sources, one -> one = placed.source)) > 1, false) as is_revised,
+        coalesce(revised.kept.opened_at_utc, placed.opened_at_utc) as kept_opened_at_utc,
+        coalesce(revised.kept.source, placed.source) as kept_source,
+        revised.symbol is null
+        or (
+            placed.opened_at_utc = revised.kept.opened_at_utc
+            and placed.received_at_utc = revised.kept.received_at_utc
+            and placed.load_id = revised.kept.load_id
+        ) as is_kept
     from placed
-    window session_values as (
-        partition by symbol, session_date, adjustment, is_final
-        order by {{ source_place('source') }} asc, opened_at_utc desc, received_at_utc desc, load_id desc
-    )
+    left join revised
+        on
+            placed.symbol = revised.symbol
+            and placed.session_date = revised.session_date
+            and placed.adjustment = revised.adjustment
+            and placed.is_final = revised.is_final
 
 ),
 
@@ -93,7 +187,7 @@ final as (
             when calendar_id is null then 'UNKNOWN_SYMBOL'
             when session_number is null then 'OFF_CALENDAR'
             when not is_final then 'NOT_FINAL'
-            when preference = 1 then 'ACCEPTED'
+            when is_kept then 'ACCEPTED'
             when opened_at_utc < kept_opened_at_utc and source = kept_source then 'DUP_SESSION'
             else 'SUPERSEDED'
         end as verdict,

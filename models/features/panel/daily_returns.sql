@@ -1,9 +1,50 @@
 -- One row per symbol and session that has an earlier one: the simple close-to-close return, never padded.
-with bars as (
+with known as (
 
     select * from {{ ref('session_bars') }}
 
 ),
+
+{% if is_incremental() %}
+
+    -- the first return that changes reads the close before it
+    reach as (
+
+        select
+            changes.symbol,
+            changes.first_changed_date,
+            max(known.session_date) as last_unchanged_date
+        from {{ pending('daily_returns') }} as changes
+        left join known on changes.symbol = known.symbol and changes.first_changed_date > known.session_date
+        group by changes.symbol, changes.first_changed_date
+
+    ),
+
+    bars as (
+
+        select
+            known.*,
+            reach.first_changed_date
+        from known
+        inner join reach
+            on
+                known.symbol = reach.symbol
+                and known.session_date >= coalesce(reach.last_unchanged_date, reach.first_changed_date)
+
+    ),
+
+{% else %}
+
+    bars as (
+
+        select
+            *,
+            session_date as first_changed_date
+        from known
+
+    ),
+
+{% endif %}
 
 pairs as (
 
@@ -60,7 +101,7 @@ final as (
         known_at_utc
 
     from formed
-    where closes_ratio is not null
+    where closes_ratio is not null and session_date >= first_changed_date
 
 )
 

@@ -1,9 +1,23 @@
 -- One row per symbol and session: the accepted bar, its dividend-adjusted close beside its price where both are known.
 with accepted as (
 
-    select *
-    from {{ ref('bar_verdicts') }}
-    where verdict = 'ACCEPTED'
+    select verdicts.*
+    from {{ ref('bar_verdicts') }} as verdicts
+    {% if is_incremental() %}
+        inner join {{ pending('session_bars') }} as changes
+            on verdicts.symbol = changes.symbol and verdicts.session_date >= changes.first_changed_date
+    {% endif %}
+    where verdicts.verdict = 'ACCEPTED'
+
+),
+
+-- most symbols are landed in one adjustment, and each of their accepted values is a bar
+mixed as (
+
+    select symbol
+    from accepted
+    group by symbol
+    having min(adjustment) <> max(adjustment)
 
 ),
 
@@ -13,22 +27,30 @@ merged as (
     select
         symbol,
         session_date,
-        min(calendar_id) as calendar_id,
-        min(session_number) as session_number,
-        min(close_utc) as close_utc,
-        arg_min(
-            struct_pack(
-                open := open, high := high, low := low, close := close, volume := volume,
-                quote_volume := quote_volume, source := source, load_id := load_id, adjustment := adjustment,
-                landed_symbol := landed_symbol
-            ),
-            case adjustment when 'splits' then 1 when 'none' then 2 else 3 end
-        ) as bar,
+        arg_min(accepted, case adjustment when 'splits' then 1 when 'none' then 2 else 3 end) as bar,
         max(case when adjustment = 'total_return' then close end) as total_return_close,
         max(case when adjustment = 'total_return' then source end) as total_return_source,
         bool_or(is_late_revision) as is_late_revision
     from accepted
+    where symbol in (select mixed.symbol from mixed)
     group by symbol, session_date
+
+),
+
+bars as (
+
+    select
+        accepted.*,
+        case when adjustment = 'total_return' then close end as total_return_close,
+        case when adjustment = 'total_return' then source end as total_return_source
+    from accepted
+    where symbol not in (select mixed.symbol from mixed)
+    union all by name
+    select
+        bar.* replace (is_late_revision as is_late_revision),
+        total_return_close,
+        total_return_source
+    from merged
 
 ),
 
@@ -40,22 +62,22 @@ final as (
         session_date,
 
         -- prices
-        bar.open as open,
-        bar.high as high,
-        bar.low as low,
-        bar.close as close,
-        bar.adjustment as close_adjustment,
+        open,
+        high,
+        low,
+        close,
+        adjustment as close_adjustment,
         total_return_close,
         total_return_source,
 
         -- volumes
-        bar.volume as volume,
-        coalesce(bar.quote_volume, bar.volume * bar.close) as turnover,
+        volume,
+        coalesce(quote_volume, volume * close) as turnover,
 
         -- where it came from
-        bar.source as source,
-        bar.load_id as load_id,
-        bar.landed_symbol as landed_symbol,
+        source,
+        load_id,
+        landed_symbol,
         is_late_revision,
 
         -- place and time
@@ -63,7 +85,7 @@ final as (
         session_number,
         close_utc as known_at_utc
 
-    from merged
+    from bars
 
 )
 

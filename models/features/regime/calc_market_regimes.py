@@ -2,6 +2,6 @@
 def model(dbt, session):
     from quantmill.stages.features import regime_table
 
-    members = dbt.ref("regime_members").order("asset_class, session_date, symbol").to_arrow_table()
+    proxies = dbt.ref("market_proxies").order("asset_class, session_date").to_arrow_table()
     weights = dbt.ref("seed_regime_weights").order("asset_class").to_arrow_table()
-    return regime_table(members, weights)
+    return regime_table(proxies, weights)

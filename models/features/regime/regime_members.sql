@@ -41,9 +41,7 @@ returns as (
         returns.session_date,
         returns.simple_return,
         returns.known_at_utc,
-        lag(factors.average_daily_value) over (
-            partition by returns.symbol order by returns.session_date
-        ) as liquidity
+        factors.earlier_daily_value as liquidity
     from {{ ref('daily_returns') }} as returns
     inner join {{ ref('factor_history') }} as factors
         on returns.symbol = factors.symbol and returns.session_date = factors.session_date

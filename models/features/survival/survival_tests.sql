@@ -45,18 +45,13 @@ extents as (
 
 ),
 
-sessions as (
-
-    select * from {{ ref('expected_sessions') }}
-
-),
-
+-- a symbol is expected on every session of its calendar from its first bar to the calendar's newest
 newest as (
 
     select
         calendar_id,
         max(session_date) as newest_session_date
-    from sessions
+    from bars
     group by calendar_id
 
 ),
@@ -65,6 +60,7 @@ pairs as (
 
     select
         listed.symbol,
+        listed.calendar_id,
         listed.event_class,
         events.version,
         events.event_id,
@@ -82,19 +78,54 @@ pairs as (
 
 ),
 
+-- whoever is tested was there before the event, and the calendar goes on after it
+sessions as (
+
+    select
+        newest.calendar_id,
+        events.event_id,
+        count(*) filter (where calendar.session_date <= events.end_date) as expected_count,
+        min(calendar.session_date) filter (where calendar.session_date > events.end_date) as tested_from_date
+    from newest
+    cross join events
+    inner join {{ ref('market_calendar') }} as calendar
+        on
+            newest.calendar_id = calendar.calendar_id
+            and events.start_date <= calendar.session_date
+            and newest.newest_session_date >= calendar.session_date
+    group by newest.calendar_id, events.event_id
+
+),
+
+attended as (
+
+    select
+        pairs.symbol,
+        pairs.event_id,
+        count(*) as attended_count
+    from pairs
+    inner join bars
+        on
+            pairs.symbol = bars.symbol
+            and pairs.start_date <= bars.session_date
+            and pairs.end_date >= bars.session_date
+    where pairs.untested_reason is null
+    group by pairs.symbol, pairs.event_id
+
+),
+
 attendance as (
 
     select
         pairs.symbol,
         pairs.event_id,
-        count(sessions.session_date) filter (where sessions.session_date <= pairs.end_date) as expected_count,
-        count(*) filter (where sessions.session_date <= pairs.end_date and sessions.is_missing) as missing_count,
-        min(sessions.session_date) filter (where sessions.session_date > pairs.end_date) as tested_from_date
+        sessions.expected_count,
+        sessions.expected_count - coalesce(attended.attended_count, 0) as missing_count,
+        sessions.tested_from_date
     from pairs
-    inner join sessions
-        on pairs.symbol = sessions.symbol and pairs.start_date <= sessions.session_date
+    inner join sessions on pairs.calendar_id = sessions.calendar_id and pairs.event_id = sessions.event_id
+    left join attended on pairs.symbol = attended.symbol and pairs.event_id = attended.event_id
     where pairs.untested_reason is null
-    group by pairs.symbol, pairs.event_id
 
 ),
 
@@ -105,16 +136,30 @@ volumes as (
         pairs.symbol,
         pairs.event_id,
         bars.volume,
-        bars.session_date >= pairs.start_date as is_in_event
+        true as is_in_event
     from pairs
-    inner join bars on pairs.symbol = bars.symbol and pairs.end_date >= bars.session_date
+    inner join bars
+        on
+            pairs.symbol = bars.symbol
+            and pairs.start_date <= bars.session_date
+            and pairs.end_date >= bars.session_date
     where pairs.untested_reason is null
-    qualify
-        is_in_event
-        or row_number() over (
-            partition by pairs.symbol, pairs.event_id, bars.session_date >= pairs.start_date
-            order by bars.session_date desc
-        ) <= 60
+    union all
+    select
+        symbol,
+        event_id,
+        unnest(bars_before).volume as volume,
+        false as is_in_event
+    from (
+        select
+            pairs.symbol,
+            pairs.event_id,
+            arg_max(struct_pack(volume := bars.volume), bars.session_date, 60) as bars_before
+        from pairs
+        inner join bars on pairs.symbol = bars.symbol and pairs.start_date > bars.session_date
+        where pairs.untested_reason is null
+        group by pairs.symbol, pairs.event_id
+    ) as last_sixty
 
 ),
 

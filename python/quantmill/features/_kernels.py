@@ -17,7 +17,8 @@ ROUNDING = 1e-12
 
 _READ_F1 = types.Array(types.float64, 1, "C", readonly=True)
 _READ_I1 = types.Array(types.int64, 1, "C", readonly=True)
-_F1, _F2, _I1 = types.float64[::1], types.float64[:, ::1], types.int64[::1]
+_READ_B1 = types.Array(types.boolean, 1, "C", readonly=True)
+_F1, _F2, _I1, _I2 = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.int64[:, ::1]
 
 
 @njit(types.boolean(_READ_F1, types.int64, types.int64), cache=True, nogil=True)
@@ -29,24 +30,58 @@ def _is_constant(values, start, end):  # type: ignore[no-untyped-def]
     return high - low <= ROUNDING * max(abs(low), abs(high))
 
 
-@njit(types.float64(_READ_F1, types.int64, types.int64), cache=True, nogil=True)
-def _rescaled_range(values, start, end):  # type: ignore[no-untyped-def]
-    """Range of the summed deviations over the population deviation of a block; NaN where nothing moves."""
-    n = end - start + 1
-    total, largest = 0.0, 0.0
-    for i in range(start, end + 1):
-        total += values[i]
-        largest = max(largest, abs(values[i]))
-    mean = total / n
-    walk, low, high, squares = 0.0, 0.0, 0.0, 0.0
-    for i in range(start, end + 1):
-        d = values[i] - mean
-        squares += d * d
-        walk += d
-        low = min(low, walk)
-        high = max(high, walk)
-    deviation = math.sqrt(squares / n)
-    return (high - low) / deviation if deviation > ROUNDING * largest else math.nan
+@njit(types.void(_READ_F1, types.int64, types.int64, types.int64, _F1), cache=True, nogil=True)
+def _rescaled_ranges(values, first, end, lag, out):  # type: ignore[no-untyped-def]
+    """Fill out[i] with the range of the summed deviations over the population deviation of the `lag` values that end at
+    first + i; NaN where nothing moves or where there are fewer. Eight neighbours run abreast, each summed in its own
+    order: no sum waits for another.
+    """
+    totals, largest = np.empty(8), np.empty(8)
+    walks, lows, highs, squares = np.empty(8), np.empty(8), np.empty(8), np.empty(8)
+    for i in range(min(lag - 1, end - first)):
+        out[i] = math.nan
+    for t in range(first + lag - 1, end, 8):
+        many = min(8, end - t)
+        start = t - lag + 1
+        totals[:] = 0.0
+        largest[:] = 0.0
+        walks[:] = 0.0
+        lows[:] = 0.0
+        highs[:] = 0.0
+        squares[:] = 0.0
+        if many == 8:
+            for i in range(start, start + lag):
+                for k in range(8):
+                    value = values[i + k]
+                    totals[k] += value
+                    size = abs(value)
+                    largest[k] = size if size > largest[k] else largest[k]
+            for k in range(8):
+                totals[k] /= lag
+            for i in range(start, start + lag):
+                for k in range(8):
+                    d = values[i + k] - totals[k]
+                    squares[k] += d * d
+                    walk = walks[k] + d
+                    walks[k] = walk
+                    lows[k] = walk if walk < lows[k] else lows[k]
+                    highs[k] = walk if walk > highs[k] else highs[k]
+        else:
+            for k in range(many):
+                for i in range(start + k, start + k + lag):
+                    totals[k] += values[i]
+                    largest[k] = max(largest[k], abs(values[i]))
+                totals[k] /= lag
+                for i in range(start + k, start + k + lag):
+                    d = values[i] - totals[k]
+                    squares[k] += d * d
+                    walks[k] += d
+                    lows[k] = min(lows[k], walks[k])
+                    highs[k] = max(highs[k], walks[k])
+        for k in range(many):
+            deviation = math.sqrt(squares[k] / lag)
+            moves = deviation > ROUNDING * largest[k]
+            out[t + k - first] = (highs[k] - lows[k]) / deviation if moves else math.nan
 
 
 @njit(types.float64(_F1, types.int64), cache=True, nogil=True)
@@ -233,10 +268,10 @@ def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no
             out[t] = math.nan
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, types.int64, _F1), cache=True, nogil=True)
-def ljung_box_statistic(values, offsets, window, lags, least, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (rows) with n (n + 2) * the sum over `lags` of squared autocorrelation over n - lag, of the last
-    `window` rows; NaN below `least` rows or where nothing moves.
+@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
+def ljung_box_statistic(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows) with n (n + 2) * the sum over five lags of squared autocorrelation over n - lag, of the last
+    `window` rows; NaN below `least` rows, which are more than five, or where nothing moves.
     """
     centred = np.empty(window)
     for series in range(offsets.shape[0] - 1):
@@ -257,12 +292,22 @@ def ljung_box_statistic(values, offsets, window, lags, least, out):  # type: ign
                 squares += centred[i] * centred[i]
             if squares / n <= (ROUNDING * largest) ** 2:
                 continue
-            statistic = 0.0
-            for lag in range(1, lags + 1):
-                product = 0.0
-                for i in range(lag, n):
-                    product += centred[i] * centred[i - lag]
-                statistic += (product / squares) ** 2 / (n - lag)
+            # five sums that do not wait for each other, each in the order of time
+            one, two, three, four, five = 0.0, 0.0, 0.0, 0.0, 0.0
+            a, b, c, d, e = 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(n):
+                value = centred[i]
+                one += value * a
+                two += value * b
+                three += value * c
+                four += value * d
+                five += value * e
+                a, b, c, d, e = value, a, b, c, d
+            statistic = (one / squares) ** 2 / (n - 1)
+            statistic += (two / squares) ** 2 / (n - 2)
+            statistic += (three / squares) ** 2 / (n - 3)
+            statistic += (four / squares) ** 2 / (n - 4)
+            statistic += (five / squares) ** 2 / (n - 5)
             out[t] = n * (n + 2.0) * statistic
 
 
@@ -272,13 +317,17 @@ def hurst(values, offsets, window, least, lags, expected, out):  # type: ignore[
 
     The R/S of a block depends on where it ends alone, so each is computed once; blocks are counted from the newest row.
     """
-    ratios = np.full((lags.shape[0], values.shape[0]), math.nan)
+    longest = 0
+    for series in range(offsets.shape[0] - 1):
+        longest = max(longest, offsets[series + 1] - offsets[series])
+    ratios = np.empty((lags.shape[0], longest))
     for series in range(offsets.shape[0] - 1):
         first = offsets[series]
         for place in range(lags.shape[0]):
             lag = lags[place]
-            for t in range(first + lag - 1, offsets[series + 1]):
-                ratios[place, t] = _rescaled_range(values, t - lag + 1, t)
+            if 2 * lag > window:
+                break
+            _rescaled_ranges(values, first, offsets[series + 1], lag, ratios[place])
         for t in range(first, offsets[series + 1]):
             start = max(first, t - window + 1)
             n = t - start + 1
@@ -292,7 +341,7 @@ def hurst(values, offsets, window, least, lags, expected, out):  # type: ignore[
                     break
                 total, blocks = 0.0, 0
                 for block in range(n // lag):
-                    ratio = ratios[place, t - block * lag]
+                    ratio = ratios[place, t - first - block * lag]
                     if not math.isnan(ratio):
                         total += ratio
                         blocks += 1
@@ -515,3 +564,113 @@ def expanding_quantiles(values, offsets, least, shares, out):  # type: ignore[no
                     below = int(position)
                     above = min(below + 1, n - 1)
                     out[t, k] = ascending[below] + (position - below) * (ascending[above] - ascending[below])
+
+
+@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
+def trailing_median(values, offsets, window, lag, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows) with the median of the `window` rows that end `lag` rows before each; NaN among them is left
+    out, and where nothing is left the median is NaN.
+    """
+    held = np.empty(window)
+    for series in range(offsets.shape[0] - 1):
+        first = offsets[series]
+        size = 0
+        for t in range(first, offsets[series + 1]):
+            leaving, coming = t - lag - window, t - lag
+            if leaving >= first and not math.isnan(values[leaving]):
+                place = _first_not_below(held, size, values[leaving])
+                for i in range(place, size - 1):
+                    held[i] = held[i + 1]
+                size -= 1
+            if coming >= first and not math.isnan(values[coming]):
+                place = _first_not_below(held, size, values[coming])
+                for i in range(size, place, -1):
+                    held[i] = held[i - 1]
+                held[place] = values[coming]
+                size += 1
+            if size == 0:
+                out[t] = math.nan
+            elif size % 2:
+                out[t] = held[size // 2]
+            else:
+                out[t] = 0.5 * held[size // 2 - 1] + 0.5 * held[size // 2]
+
+
+@njit(types.void(_READ_F1, _READ_I1, types.int64, _F2), cache=True, nogil=True)
+def earlier_moments(values, offsets, window, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows, 3) with count, mean and deviation (n - 1) of the values, NaN left out, of the `window` rows
+    before each; a mean of none and a deviation of fewer than two are NaN.
+    """
+    for series in range(offsets.shape[0] - 1):
+        first = offsets[series]
+        for t in range(first, offsets[series + 1]):
+            total, count = 0.0, 0
+            for i in range(max(first, t - window), t):
+                if not math.isnan(values[i]):
+                    total += values[i]
+                    count += 1
+            out[t, 0] = count
+            out[t, 1], out[t, 2] = math.nan, math.nan
+            if count:
+                mean, squares = total / count, 0.0
+                for i in range(max(first, t - window), t):
+                    if not math.isnan(values[i]):
+                        squares += (values[i] - mean) ** 2
+                out[t, 1] = mean
+                if count > 1:
+                    out[t, 2] = math.sqrt(squares / (count - 1))
+
+
+@njit(types.void(_READ_F1, _READ_I1, _I1), cache=True, nogil=True)
+def equal_runs(values, offsets, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows) with the number of rows in a row, this one among them, whose value is the same."""
+    for series in range(offsets.shape[0] - 1):
+        for t in range(offsets[series], offsets[series + 1]):
+            is_same = t > offsets[series] and values[t] == values[t - 1]
+            out[t] = out[t - 1] + 1 if is_same else 1
+
+
+@njit(types.void(_READ_F1, _READ_B1, _READ_I1, types.int64, _I2), cache=True, nogil=True)
+def session_counts(closes, is_suspect, offsets, window, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (rows, 6) for series of consecutive sessions; a NaN close is a missing session.
+
+    Columns: sessions since the last close; and of the last `window` rows: how many, how many missing, how many missing
+    as second or later in a row, how many suspect, and the longest run of closes that did not move. A missing session
+    does not end such a run.
+    """
+    runs = np.empty(window + 1, dtype=np.int64)
+    places = np.empty(window + 1, dtype=np.int64)
+    for series in range(offsets.shape[0] - 1):
+        first = offsets[series]
+        behind, missing, repeated, suspect, unmoved = 0, 0, 0, 0, 0
+        previous = math.nan
+        # the largest of the window stands at `head`, what could follow it behind it (a monotonic queue)
+        head, tail = 0, 0
+        for t in range(first, offsets[series + 1]):
+            if math.isnan(closes[t]):
+                behind += 1
+            else:
+                behind = 0
+                unmoved = unmoved + 1 if closes[t] == previous else 0
+                previous = closes[t]
+            out[t, 0] = behind
+            missing += behind > 0
+            repeated += behind > 1
+            suspect += is_suspect[t]
+            old = t - window
+            if old >= first:
+                missing -= out[old, 0] > 0
+                repeated -= out[old, 0] > 1
+                suspect -= is_suspect[old]
+            while tail > head and runs[(tail - 1) % (window + 1)] <= unmoved:
+                tail -= 1
+            runs[tail % (window + 1)] = unmoved
+            places[tail % (window + 1)] = t
+            tail += 1
+            if places[head % (window + 1)] <= old:
+                head += 1
+            out[t, 1] = min(window, t - first + 1)
+            out[t, 2] = missing
+            out[t, 3] = repeated
+            out[t, 4] = suspect
+            out[t, 5] = runs[head % (window + 1)]

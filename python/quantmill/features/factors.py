@@ -31,6 +31,8 @@ LEAST_ENTROPY = 32
 LJUNG_BOX_LAGS, LEAST_LJUNG_BOX = 5, 32
 DIRECTIONAL_LENGTH = 14
 SPREAD_WINDOW, LEAST_SPREADS = 30, 20
+CHANGE_LENGTH = 9
+LIQUIDITY_WINDOW = 30
 
 
 def require_offsets(values: Floats, offsets: Integers, *, name: str) -> None:
@@ -110,7 +112,7 @@ def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int =
 
     require_offsets(returns, offsets, name="returns")
     statistic = np.empty(len(returns))
-    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LJUNG_BOX_LAGS, LEAST_LJUNG_BOX, statistic)
+    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LEAST_LJUNG_BOX, statistic)
     return np.asarray(chdtrc(LJUNG_BOX_LAGS, statistic), dtype=np.float64)
 
 
@@ -161,12 +163,14 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
 
 
 def bar_factors(high: Floats, low: Floats, close: Floats, offsets: Integers) -> dict[str, Floats]:
-    """Return `adx` and `spread` per bar; NaN in `high` and `low` where the source has closes only, and in what follows.
+    """Return `adx`, `spread` and `roc` per bar; NaN in `high` and `low` where the source has closes only, and in the
+    first two of what follows.
 
     `adx` is Wilder's average directional index of 14 bars, 0 to 100, each smoothing starting from the plain mean of its
     first 14 values (Wilder 1978); a bar without high or low ends its run. `spread` is the mean of the spreads of
     two-bar pairs over the last 30 bars, as a fraction of the price, overnight gaps taken out and negative ones set to 0
-    (Corwin and Schultz 2012); NaN with fewer than 20 pairs.
+    (Corwin and Schultz 2012); NaN with fewer than 20 pairs. `roc` is the rate of change over nine bars, in percent, NaN
+    where there are fewer.
     """
     from quantmill.features import _kernels
 
@@ -175,4 +179,39 @@ def bar_factors(high: Floats, low: Floats, close: Floats, offsets: Integers) -> 
     arrays = (frozen(high), frozen(low), frozen(close), frozen(offsets))
     _kernels.average_directional_index(*arrays, DIRECTIONAL_LENGTH, adx)
     _kernels.high_low_spread(*arrays, SPREAD_WINDOW, LEAST_SPREADS, spread)
-    return {"adx": adx, "spread": spread}
+    roc = np.full(len(close), np.nan)
+    roc[CHANGE_LENGTH:] = 100 * (close[CHANGE_LENGTH:] / close[:-CHANGE_LENGTH] - 1)
+    for place in range(CHANGE_LENGTH):
+        early = offsets[:-1] + place
+        roc[early[early < offsets[1:]]] = np.nan
+    return {"adx": adx, "spread": spread, "roc": roc}
+
+
+def trading_facts(close: Floats, turnover: Floats, offsets: Integers) -> tuple[Floats, Integers]:
+    """Return the median `turnover` (NaN for none) of the last 30 bars, in its unit, and how many closes in a row, the
+    last one among them, are equal.
+    """
+    from quantmill.features import _kernels
+
+    require_offsets(close, offsets, name="closes")
+    median, runs = np.empty(len(close)), np.empty(len(close), dtype=np.int64)
+    _kernels.trailing_median(frozen(turnover), frozen(offsets), LIQUIDITY_WINDOW, 0, median)
+    _kernels.equal_runs(frozen(close), frozen(offsets), runs)
+    return median, runs
+
+
+def missing_shares(numbers: Integers, is_row: NDArray[np.bool_], offsets: Integers, *, window: int = HISTORY) -> Floats:
+    """Return the share of sessions without a bar from the first to the last of the last `window` rows.
+
+    `numbers` are the session numbers of all bars, ascending in each series; `is_row` says which bars are rows. The
+    others have NaN.
+    """
+    result = np.full(len(numbers), np.nan)
+    rows = np.flatnonzero(is_row)
+    if len(rows):
+        series = np.searchsorted(offsets, rows, side="right")
+        begins = np.searchsorted(series, series, side="left")
+        first = rows[np.maximum(begins, np.arange(len(rows)) - window + 1)]
+        expected = numbers[rows] - numbers[first] + 1
+        result[rows] = (expected - (rows - first + 1)) / expected
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,9 +84,16 @@ def read_context(current_run: Any, settings: Any) -> RunContext:
 
 def code_hash(root: Path) -> str:
     """Return the SHA-256 over names and contents of models, macros, Python and the lock file."""
-    files = [root / name for name in CODE_FILES]
-    for folder in CODE_FOLDERS:
-        files += [path for path in (root / folder).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()]
+    return digest_of_files(root, (*CODE_FILES, *CODE_FOLDERS))
+
+
+def digest_of_files(root: Path, names: Sequence[str]) -> str:
+    """Return the SHA-256 over names and contents of the files `names` below `root`, and of the code in such folders."""
+    files = []
+    for name in names:
+        if (root / name).is_file():
+            files.append(root / name)
+        files += [path for path in (root / name).rglob("*") if path.suffix in CODE_SUFFIXES and path.is_file()]
     digest = hashlib.sha256()
     for path in sorted(files):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,7 +3,8 @@ select
     as_of_date,
     identity_group,
     count(*) filter (where is_representative) as representative_count,
-    count(distinct venue_class) as venue_count
+    min(venue_class) as first_venue_class,
+    max(venue_class) as last_venue_class
 from {{ ref('symbol_identity') }}
 group by as_of_date, identity_group
-having count(*) filter (where is_representative) <> 1 or count(distinct venue_class) > 1
+having count(*) filter (where is_representative) <> 1 or min(venue_class) <> max(venue_class)

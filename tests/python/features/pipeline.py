@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import jinja2
+import numpy as np
 from quantmill.udf import register
 from support import ROOT
 
@@ -20,6 +21,12 @@ MACROS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ma
 MODELS = {path.stem: path for path in (ROOT / "models").rglob("*.sql")}
 SEEDS = {path.stem: path for path in (ROOT / "models").rglob("seed_*.csv")}
 KINDS = {table.name: [column.name for column in table.columns] for table in TABLES}
+# What Python computes: from which models, with which query of theirs and by which function of the feature stage.
+CALCULATED = {
+    "calc_ratings": (("session_bars",), "RATED", "technical_rating_table"),
+    "calc_session_counts": (("expected_sessions", "bar_spikes"), "SESSIONS", "session_count_table"),
+    "calc_suspect_moves": (("session_bars", "daily_returns"), "MOVES", "suspect_move_table"),
+}
 ENVIRONMENT = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
 
 
@@ -116,6 +123,8 @@ class Pipeline:
                 yield from self._order(parent)
         elif name == "calc_market_calendar":
             yield from self._order("symbols")
+        for parent in CALCULATED.get(name, ((),))[0]:
+            yield from self._order(parent)
         yield name
 
     def _exists(self, name: str) -> bool:
@@ -132,6 +141,8 @@ class Pipeline:
                 "create or replace table calc_index_members"
                 " (index_id varchar, symbol varchar, valid_from date, valid_to date)"
             )
+        elif name in CALCULATED:
+            self._calculate(name)
         elif name not in MODELS:
             raise LookupError(f"{name} is no SQL model of the project, and the test gives no rows for it")
         else:
@@ -183,3 +194,15 @@ class Pipeline:
         self.connection.register("sessions", sessions)
         self.connection.execute("create or replace table calc_market_calendar as select * from sessions")
         self.connection.unregister("sessions")
+
+    def _calculate(self, name: str) -> None:
+        from quantmill.stages import features
+
+        _, query, compute = CALCULATED[name]
+        everything = {"first": "", "last": "\U0010ffff"}
+        plain = getattr(features, query).replace("features.", "").replace("work.", "")
+        rows = self.connection.execute(plain, everything).to_arrow_table()
+        computed = getattr(features, compute)(rows, np.full(rows.num_rows, "0001-01-01", dtype="datetime64[D]"))
+        self.connection.register("computed", computed)
+        self.connection.execute(f"create or replace table {name} as select * from computed")
+        self.connection.unregister("computed")
