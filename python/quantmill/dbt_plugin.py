@@ -21,7 +21,8 @@ from quantmill.udf import register
 # What decides the rows of the data cycle beside what was landed. No model of it reads a setting or the manifest.
 FEATURE_CODE = (
     "models/staging", "models/features", "macros", "python/quantmill/features", "python/quantmill/stages/features.py",
-    "python/quantmill/udf.py", "python/quantmill/frames.py", "python/quantmill/manifest/calendars.py", "requirements.lock",
+    "python/quantmill/udf.py", "python/quantmill/frames.py", "python/quantmill/manifest/calendars.py",
+    "requirements.lock",
 )  # fmt: skip
 
 # Held until the process ends: dbt opens and closes its connection more than once in one build. A refusal is final, too:
