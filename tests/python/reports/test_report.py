@@ -608,6 +608,13 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "Bars: 39,260 of 39,260 that the calendar expects of 26 symbols",
         ),
         (
+            # the same bytes again are no failure
+            "update raw.loads set status = 'DUPLICATE' where kind = 'symbol_metadata'",
+            "quality.html#health",
+            "OK",
+            "Late revisions",
+        ),
+        (
             "update raw.loads set status = 'FAILED' where kind = 'symbol_metadata'",
             "quality.html#health",
             "WARN",
