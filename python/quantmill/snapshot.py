@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import MissingLanding, UsageError, WarehouseError
@@ -19,21 +20,11 @@ def read_snapshot(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises `WarehouseError` when it is missing or does not open.
     """
-    import duckdb
-
     if not home.snapshot.is_file():
         raise WarehouseError(f"{home.snapshot} is not there: nothing has been published yet", remedy="run 'make run'")
-    try:
-        connection = duckdb.connect(str(home.snapshot), read_only=True)
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"the published snapshot {home.snapshot} does not open: {str(error).splitlines()[0]}",
-            remedy="build again; a build without errors publishes a new one",
-        ) from None
-    try:
+    remedy = "build again; a build without errors publishes a new one"
+    with _opened(home.snapshot, "published snapshot", remedy) as connection:
         yield connection
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -44,25 +35,31 @@ def read_workbench(home: Home, *, say: Callable[[str], None]) -> Iterator[duckdb
     it says so with `say`, waits as a writer would and then raises `WarehouseLocked`. Raises `MissingLanding` without
     a workbench, and `WarehouseError` when the file does not open.
     """
-    import duckdb
-
     if not home.workbench.is_file():
         raise MissingLanding(
             f"{home.workbench} is not there: nothing was landed yet",
             remedy="run 'python -m ingest sample', or 'make rebuild' if there are landing files",
         )
-    with writer_lock(home, holder="quantmill sql --workbench", say=say):
-        try:
-            connection = duckdb.connect(str(home.workbench), read_only=True)
-        except duckdb.Error as error:
-            raise WarehouseError(
-                f"the workbench {home.workbench} does not open: {str(error).splitlines()[0]}",
-                remedy="end whatever holds it; if the file is damaged, 'make rebuild' makes it again",
-            ) from None
-        try:
-            yield connection
-        finally:
-            connection.close()
+    remedy = "end whatever holds it; if the file is damaged, 'make rebuild' makes it again"
+    with (
+        writer_lock(home, holder="quantmill sql --workbench", say=say),
+        _opened(home.workbench, "workbench", remedy) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _opened(path: Path, name: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    import duckdb
+
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise WarehouseError(f"the {name} {path} does not open: {str(error).splitlines()[0]}", remedy=remedy) from None
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def rows(

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -20,7 +20,7 @@ from quantmill.ledger import canonical_json
 from quantmill.manifest.settings import Record
 
 # What a query may read, each restricted to the symbols of the profile and to what was known at its as_of.
-RELATIONS = (
+Relation = Literal[
     "bar_gaps",
     "bar_spikes",
     "bar_verdicts",
@@ -34,7 +34,8 @@ RELATIONS = (
     "symbol_health",
     "symbols",
     "vendor_features",
-)
+]
+RELATIONS: tuple[str, ...] = get_args(Relation)
 # Beside them: the rule's own relation, the symbols of the profile, and the sessions that any landed symbol has.
 OTHERS = ("batch", "profile", "traded_sessions")
 # The expectations a rule may name, each with the arguments that hold columns.
@@ -57,21 +58,7 @@ class Rule(Record):
 
     id: Name
     suite: Name
-    relation: Literal[
-        "bar_gaps",
-        "bar_spikes",
-        "bar_verdicts",
-        "daily_returns",
-        "execution_limits",
-        "factor_history",
-        "market_calendar",
-        "metadata_coverage",
-        "scan_candidates",
-        "session_bars",
-        "symbol_health",
-        "symbols",
-        "vendor_features",
-    ] = Field(description="table of the schema features that is judged")
+    relation: Relation = Field(description="table of the schema features that is judged")
     severity: Severity = Field(
         description="stop: a broken contract; quarantine: selection leaves the symbol out, strict stops; warn: recorded"
     )

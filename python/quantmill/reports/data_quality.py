@@ -132,7 +132,8 @@ def coverage_section(reader: Reader, section: Section) -> None:
     )
     late = [symbol for symbol in symbols if found[symbol, months[0]]["bar_count"] == 0]
     if late:
-        section.find(OK, f"Without a bar in the first month, so listed or landed later: {', '.join(late[:6])}.")
+        shown = ", ".join(late[:6]) + (f" and {len(late) - 6} more" if len(late) > 6 else "")
+        section.find(OK, f"Without a bar in the first month, so listed or landed later: {shown}.")
     values = [[found[symbol, month]["coverage"] for month in months] for symbol in symbols]
     texts = [
         [f"{found[symbol, month]['bar_count']} of {found[symbol, month]['expected_count']}" for month in months]
@@ -147,7 +148,8 @@ def coverage_section(reader: Reader, section: Section) -> None:
         bounds=(0.0, 1.0),
         has_text=False,
     )
-    chart["layout"]["xaxis"] = {"type": "date", "tickformat": "%Y", "dtick": "M12"}
+    years = {"tickformat": "%Y", "dtick": "M12"} if len(months) > 24 else {"tickformat": "%b\n%Y", "dtick": "M1"}
+    chart["layout"]["xaxis"] = {"type": "date", **years}
     chart["data"][0].update(xgap=1, ygap=1, hovertemplate="%{y}<br>%{x|%b %Y}: %{text} sessions<extra></extra>")
     section.blocks.append(
         Chart(

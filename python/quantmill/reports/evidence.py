@@ -7,7 +7,7 @@ from quantmill.reports.page import FAIL, OK, WARN, Cell, Column, Facts, Folded, 
 from quantmill.reports.reader import ABSENT_STATUSES, HEALTHY_STATUSES, Reader, by_config
 from quantmill.reports.tables import Field, Row, count, figure, table, words
 
-GOOD_LOADS = ("OK", "UP_TO_DATE", "OK_EMPTY")
+GOOD_LOADS = ("OK", "UP_TO_DATE", "OK_EMPTY", "DUPLICATE")
 
 
 def health_section(reader: Reader, section: Section) -> None:

@@ -56,10 +56,18 @@ RUN_SYMBOLS = """
     from chosen_from
 """
 
-# From the first row that a window estimates on to the as-of date.
+# From the first row that a window estimates on to the last session of the run's calendar that was over at as_of.
 RUN_SPAN = """
-    select min(windows.estimation_start_date) as first_date, max(runs.as_of_date) as last_date
-    from selection.runs as runs
-    left join selection.windows as windows on runs.run_id = windows.run_id
-    where runs.run_id = $run_id
+    select
+        (select min(estimation_start_date) from selection.windows where run_id = $run_id) as first_date,
+        max(calendar.session_date) as last_date
+    from selection.run_settings as calendars
+    inner join selection.run_settings as moments
+        on calendars.run_id = moments.run_id
+        and moments.key = 'as_of'
+    inner join features.market_calendar as calendar
+        on calendar.calendar_id = replace(calendars.value, chr(34), '')
+        and calendar.close_utc <= cast(replace(moments.value, chr(34), '') as timestamp)
+    where calendars.run_id = $run_id
+        and calendars.key = 'calendar_id'
 """

@@ -601,6 +601,20 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             "Spikes in that span: 1 open, 0 resolved.",
         ),
         (
+            # New York had not closed by then: nobody can have a bar of that day
+            "update selection.run_settings set value = '\"2022-12-28T20:00:00Z\"' where key = 'as_of'",
+            "quality.html#coverage",
+            "OK",
+            "Bars: 39,260 of 39,260 that the calendar expects of 26 symbols",
+        ),
+        (
+            # the same bytes again are no failure
+            "update raw.loads set status = 'DUPLICATE' where kind = 'symbol_metadata'",
+            "quality.html#health",
+            "OK",
+            "Late revisions",
+        ),
+        (
             "update raw.loads set status = 'FAILED' where kind = 'symbol_metadata'",
             "quality.html#health",
             "WARN",
