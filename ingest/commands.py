@@ -194,7 +194,8 @@ def _closing(wish: Wish, results: Sequence[Result], seconds: float, *, is_interr
         following = "make build PROFILE=..., of a profile that names these symbols"
     else:
         following = f"make build PROFILE={wish.profile}{as_of}"
-    return f"{wish.command} took {took}: {new:,} new rows, {saved:,} series not asked for{share}; next: {following}"
+    spared = f"{saved:,} series need not be asked for{share}"
+    return f"{wish.command} took {took}: {new:,} new rows, {spared}; next: {following}"
 
 
 def _acquisition(manifest: object, profile: str | None, environment: Mapping[str, str]) -> Acquisition | None:

@@ -75,12 +75,15 @@ def fill_facts(connection: duckdb.DuckDBPyConnection, symbols: list[str]) -> Non
             from raw.symbol_metadata as meta semi join wanted using (symbol) group by meta.symbol
         ),
         limited as (
-            select symbol, try_cast(json_extract_string(payload, '$.filters[*].tickSize')[1] as double) as tick_size
-            from (
-                select limits.symbol,
-                    arg_max(payload, (received_at_utc, limits.load_id, limits.row_number)) as payload
-                from raw.execution_limits as limits semi join wanted using (symbol) group by limits.symbol
-            )
+            -- years of answers stand there: the texts of the newest alone are read
+            select limits.symbol,
+                max(try_cast(json_extract_string(payload, '$.filters[*].tickSize')[1] as double)) as tick_size
+            from raw.execution_limits as limits
+            join (
+                select symbol, arg_max(load_id, (received_at_utc, load_id)) as load_id
+                from raw.execution_limits semi join wanted using (symbol) group by symbol
+            ) as newest on newest.symbol = limits.symbol and newest.load_id = limits.load_id
+            group by limits.symbol
         )
         select wanted.symbol, coalesce(described.calendar_id, prefixes.calendar_id) as calendar_id,
             coalesce(described.timezone, prefixes.timezone) as timezone,

@@ -657,7 +657,7 @@ class Cycle:
             )
 
     def _tell_pass(self, done: Pass, result: Result) -> None:
-        saved = sum(done.plan.skipped.values())
+        saved = done.plan.saved_count
         asked = len(done.plan.items)
         result.asked_count += asked
         result.saved_count += saved

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantmill.errors import UsageError
+
 from ingest.exchanges import EXCHANGES
 from ingest.sources import binance, binance_bulk, tradingview_scanner
 from ingest.sources.common import BarRequest
@@ -88,6 +90,8 @@ def foresee(
         notes.append("a repair follows where symbols are not OK then")
         if has_scan:
             notes.append("whom the scan finds beside these is asked for too")
+        if has_scan and not _has_scope(cycle):
+            wanted = ["scan"]
     for step in wanted:
         if step in steps:
             asked += steps[step]()
@@ -100,6 +104,14 @@ def foresee(
     return Foresight(
         command, tuple(asked), dict(sorted(saved.items())), _seconds(asked, interfaces, addresses), tuple(notes)
     )
+
+
+def _has_scope(cycle: Cycle) -> bool:
+    """Return whether anybody is meant before the scan of the command has landed."""
+    try:
+        return bool(cycle.scope())
+    except UsageError:
+        return False
 
 
 def _scans(cycle: Cycle, interfaces: Mapping[str, StatedInterface]) -> Iterator[Asked]:

@@ -33,6 +33,9 @@ FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGR
 # live source needs one request per symbol, so it fills gaps and corroborates.
 ARCHIVES = ("binance_bulk",)
 
+# Why a series of the plan was not asked for though it should have been: the command was ended, or a repair's time was.
+UNTRIED = ("INTERRUPTED", "POSTPONED")
+
 # The ways in which a repair tries to heal, in this order.
 REPAIR_PASSES = ("force", "gaps", "slow", "alternate", "archives")
 
@@ -96,6 +99,11 @@ class Plan:
     items: list[Item] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     symbol_count: int = 0
+
+    @property
+    def saved_count(self) -> int:
+        """Series that need not be asked for; what a pass did not come to is no saving."""
+        return sum(self.skipped.values()) - sum(self.skipped[reason] for reason in UNTRIED)
 
 
 @dataclass
@@ -317,7 +325,7 @@ class Synchroniser:
                 plan.items = kept
         done = Pass(name, plan, landed)
         self.passes.append(done)
-        saved = sum(plan.skipped.values())
+        saved = plan.saved_count
         session.record(
             "ops.sync_runs",
             {

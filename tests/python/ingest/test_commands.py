@@ -81,7 +81,9 @@ def test_the_cycle_runs_from_empty_and_a_second_one_adds_nothing(venue: Venue, r
     assert (code, err) == (0, ""), out
     assert "no metadata" not in out
     new = count(warehouse, "raw.bars")
-    assert re.search(r"^flow took \d+ s: [\d,]+ new rows, [\d,]+ series not asked for \(\d+%\); next: (.*)$", out, re.M)
+    assert re.search(
+        r"^flow took \d+ s: [\d,]+ new rows, [\d,]+ series need not be asked for \(\d+%\); next: (.*)$", out, re.M
+    )
     assert out.splitlines()[-1].endswith(f"next: make build PROFILE=simulated_crypto AS_OF={AFTER}") and new
     filled = {
         name: count(warehouse, f"raw.{name}")
@@ -212,7 +214,7 @@ def test_a_stale_source_is_named_then_healed_by_the_other(venue: Venue, run: Run
     ]
     said = run("recover", *PROFILE, *scope, "--as-of", AFTER)[1].splitlines()
     assert said[:2] == ["recover: nothing to do", "the last cycle left no failure behind"]
-    assert said[2].startswith("recover took 0 s: 0 new rows, 0 series not asked for; next: make build")
+    assert said[2].startswith("recover took 0 s: 0 new rows, 0 series need not be asked for; next: make build")
 
 
 def test_a_replay_scans_every_day_and_only_with_a_request_clock(venue: Venue, run: Run, warehouse: Any) -> None:
@@ -473,8 +475,8 @@ def test_what_has_arrived_is_landed_when_a_command_is_interrupted_and_the_next_o
     assert (code, "interrupted: 4 answers that had arrived are landed" in out) == (expected, True), out
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert warehouse.rows("select exit_code, counts ->> 'interrupted' from ops.commands") == [(expected, "1")]
-    assert warehouse.rows("select request_count, skipped ->> 'INTERRUPTED' from ops.sync_runs") == [
-        (4, str(len(some) - 4))
+    assert warehouse.rows("select request_count, saved_count, skipped ->> 'INTERRUPTED' from ops.sync_runs") == [
+        (4, 0, str(len(some) - 4))
     ]
     landed = {name for (name,) in warehouse.rows("select distinct symbol from raw.bars")}
     assert landed == set(some[:4])
