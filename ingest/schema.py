@@ -266,7 +266,7 @@ TABLES: tuple[Table, ...] = (
             Column("as_of_utc", "TIMESTAMP NOT NULL", "moment the pass was planned for, UTC"),
             Column("symbol_count", "BIGINT NOT NULL", "distinct physical symbols in scope"),
             Column("request_count", "BIGINT NOT NULL", "series that were asked for"),
-            Column("saved_count", "BIGINT NOT NULL", "series of the scope that were not asked for"),
+            Column("saved_count", "BIGINT NOT NULL", "series of the scope that need not be asked for"),
             Column("saved_share", "DOUBLE NOT NULL", "saved_count over both"),
             Column("skipped", "VARCHAR NOT NULL", "JSON object: reason to number of series not asked for"),
             Column("statuses", "VARCHAR NOT NULL", "JSON object: load status to number of loads"),

@@ -27,6 +27,8 @@ from ingest.sources.common import BarRequest
 from ingest.stopping import Stop
 from ingest.storing import Outcome
 
+# Reasons of series that a pass would have asked for, had it not ended before.
+UNFINISHED = frozenset({"INTERRUPTED", "POSTPONED"})
 FAILING = ("MISSING", "STALE", "DEGRADED")
 FAILED_STATUSES = frozenset({"FAILED", "REJECTED", "EMPTY", "PARTIAL", "NO_PROGRESS"})
 # A source of closed months, one file each: a pass over hundreds of symbols would ask for ten thousand of them where a
@@ -96,6 +98,11 @@ class Plan:
     items: list[Item] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     symbol_count: int = 0
+
+    @property
+    def saved_count(self) -> int:
+        """Series that need not be asked for; what a pass did not come to is no saving."""
+        return sum(count for reason, count in self.skipped.items() if reason not in UNFINISHED)
 
 
 @dataclass
@@ -317,7 +324,7 @@ class Synchroniser:
                 plan.items = kept
         done = Pass(name, plan, landed)
         self.passes.append(done)
-        saved = sum(plan.skipped.values())
+        saved = plan.saved_count
         session.record(
             "ops.sync_runs",
             {
