@@ -149,9 +149,10 @@ def run_command(
         from ingest.planning import foresee, show
 
         addresses = acquisition.addresses if acquisition else addresses_of(environment)
-        with open_view(home, clock=session_clock, say=say) as (view, waiting):
+        # what planning says of a command that goes on would be untrue here, and no JSON
+        with open_view(home, clock=session_clock, say=lambda _: None) as (view, waiting):
             cycle = make_cycle(view)
-            found = foresee(cycle, wish.command, interfaces=interfaces, addresses=addresses, waiting=waiting)
+            found = foresee(cycle, wish.command, days=days, interfaces=interfaces, addresses=addresses, waiting=waiting)
         show(found, as_json=wish.is_json)
         return []
     results: list[Result] = []
@@ -173,6 +174,8 @@ def run_command(
     if wish.command in CLOSED:
         say(_closing(wish, results, timer() - began, is_interrupted=stop.is_set()))
     if stop.is_set():
+        # it may have come where no step looks: between two of them, or on a day that was scanned already
+        results[-1].exit_code = stop.exit_code
         return results
     _raise_for(results, say, is_request_clock=is_request_clock)
     return results

@@ -526,11 +526,15 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
-    """Compare the last overlapping final bars with the stored ones."""
+    """Compare the last overlapping final bars with the stored ones.
+
+    A tick is no difference of prices; total returns are computed, and a dividend of less than a tick moves them all.
+    """
     near = " and ".join(
         f"(fated.{field} is null or context.{field} is null "
         f"or abs(fated.{field} - context.{field}) <= abs(context.{field}) * greatest({thresholds.OVERLAP_TOLERANCE}, "
-        f"{tick_share('facts.tick_size', f'context.{field}')}))"
+        f"case when series.adjustment = 'total_return' then 0 "
+        f"else {tick_share('facts.tick_size', f'context.{field}')} end))"
         for field in ("open", "high", "low", "close")
     )
     connection.execute(f"""
@@ -539,6 +543,7 @@ def _find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         from temp.fated as fated
         join temp.context as context
             on context.series_id = fated.series_id and context.opened_at_utc = fated.opened_at_utc
+        join temp.series as series on series.series_id = fated.series_id
         left join temp.facts as facts on facts.symbol = fated.symbol
         where fated.fate in ('identical', 'superseding') and not coalesce(fated.is_repeat, false)
             and fated.is_final and context.is_final

@@ -26,19 +26,29 @@ def is_prefix_loose(symbol: str) -> bool:
 
 
 def known_listings(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return where written symbols really list, by the newest word on each."""
-    return dict(
-        connection.execute(
-            """
-            select symbol, payload ->> 'new_symbol' from (
-                select * from raw.symbol_aliases
+    """Return where written symbols really list, by the newest word on each.
+
+    A fund that moves on, or back, earns a word on its former listing: the words are followed as long as each is newer
+    than the one before it, so that an old one never leads back.
+    """
+    words = {
+        symbol: (new_symbol, number)
+        for number, (symbol, new_symbol, code) in enumerate(
+            connection.execute("""
+                select symbol, payload ->> 'new_symbol', payload ->> 'code' from raw.symbol_aliases
                 qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
-            )
-            where payload ->> 'code' = ? order by symbol
-            """,
-            [LISTING],
-        ).fetchall()
-    )
+                order by received_at_utc, load_id
+            """).fetchall()
+        )
+        if code == LISTING
+    }
+    found = {}
+    for symbol, first in words.items():
+        word = first
+        while (later := words.get(word[0], word))[1] > word[1]:
+            word = later
+        found[symbol] = word[0]
+    return found
 
 
 def listed(symbols: Sequence[str], listings: Mapping[str, str]) -> list[str]:

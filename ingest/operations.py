@@ -23,7 +23,7 @@ from ingest.listings import is_prefix_loose, judge_listings, known_listings, lis
 from ingest.loads import Session, land_answers, land_words
 from ingest.scope import check_symbols, earlier_symbols, passing_symbols, scope_symbols
 from ingest.stopping import Stop
-from ingest.storing import Outcome, take_snapshot
+from ingest.storing import Outcome, symbols_without_metadata, take_snapshot
 from ingest.sync import FAILED_STATUSES, CanHave, Pass, Progress, Rules, Synchroniser, Teller
 
 if TYPE_CHECKING:
@@ -139,6 +139,16 @@ class Cycle:
 
     def scan(self) -> Result:
         """Ask every active scanner of the profile."""
+        left = self.scanners_left()
+        if not left:
+            return Result("scan", notes=["scanned already"])
+        return self._recorded("scan", lambda result: self._scan(left, result), {"scanners": len(left)})
+
+    def scanners_left(self) -> list[Scanner]:
+        """Return the scanners to ask: all active ones; in a replay those without a whole answer as of this very moment.
+
+        Raises `UsageError` where the command has none.
+        """
         if self.acquisition is None:
             raise UsageError("a scan needs a profile", remedy="give --profile")
         scanners = [one for one in self.acquisition.scanners if one.status != "disabled"]
@@ -147,17 +157,12 @@ class Cycle:
                 f"the profile {self.profile} has no scanner to ask",
                 remedy="'python -m quantmill list profiles' shows who has",
             )
-        left = self._not_scanned(scanners) if self.is_replay and not self.is_forced else scanners
-        if not left:
-            return Result("scan", notes=["scanned already"])
-        return self._recorded("scan", lambda result: self._scan(left, result), {"scanners": len(left)})
-
-    def _not_scanned(self, scanners: Sequence[Scanner]) -> list[Scanner]:
-        """Return those of `scanners` without a whole answer as of this very moment, which only a replay meets twice."""
+        if not self.is_replay or self.is_forced:
+            return scanners
         found = self.session.connection.execute(
             """
             select distinct config_hash from raw.loads
-            where kind = 'scan' and status in ('OK', 'UP_TO_DATE', 'DUPLICATE') and finished_at_utc = ?
+            where kind = 'scan' and status in ('OK', 'OK_EMPTY', 'UP_TO_DATE', 'DUPLICATE') and finished_at_utc = ?
             """,
             [self.as_of.astimezone(UTC).replace(tzinfo=None)],
         ).fetchall()
@@ -202,7 +207,7 @@ class Cycle:
         A replay needs it: by the end of it they may have left the market, and no source would know them.
         """
         assert self.acquisition is not None
-        found = self._without("symbol_metadata", passing_symbols(self.session.connection, self.acquisition.scanners))
+        found = self.undescribed(passing_symbols(self.session.connection, self.acquisition.scanners))
         if not found:
             return None
         return self._recorded("metadata", lambda result: self._metadata(found, result), {"symbols": len(found)})
@@ -210,7 +215,7 @@ class Cycle:
     def metadata(self) -> Result:
         """Fetch the structural description of every symbol in scope, and the trading limits of its venue."""
         symbols = self.scope()
-        earlier = self._without("symbol_metadata", self.earlier(symbols))
+        earlier = self.undescribed(self.earlier(symbols))
         return self._recorded(
             "metadata",
             lambda result: self._metadata(symbols, result, earlier=earlier),
@@ -243,7 +248,7 @@ class Cycle:
                         self.session, self.network.limits(progress=progress), context=lambda _: context
                     )
                 self._count(result, limits, lambda load: f"limits of {load.request.get('market')}")
-            wanted = self._without("symbol_metadata", symbols)
+            wanted = self.undescribed(symbols)
             active, uncovered = self._coverage(symbols)
             if not wanted and len(uncovered) <= (1 - METADATA_SHARE) * len(active):
                 break
@@ -279,7 +284,7 @@ class Cycle:
         found = {row["symbol"]: row["new_symbol"] for row in words}
         for symbol, new in sorted(found.items()):
             result.notes.append(f'{symbol} is listed as {new}: add "{symbol}": "{new}" to manifest/listings.yml')
-        undescribed = self._without("symbol_metadata", sorted(found.values()))
+        undescribed = self.undescribed(sorted(found.values()))
         if undescribed and not self.stop.is_set():
             with self.tell("metadata of listings", len(undescribed)) as progress:
                 more = land_answers(self.session, self._fields(undescribed, fields, "symbol_metadata", progress))
@@ -334,15 +339,9 @@ class Cycle:
         for market, named in sorted(by_market.items()):
             yield from self.network.fields(named, fields, kind=kind, market=market, progress=progress)
 
-    def _without(self, table: str, symbols: Sequence[str]) -> list[str]:
-        rows = self.session.connection.execute(
-            f"""
-            select symbol from (select unnest(?::varchar[]) as symbol)
-            anti join (select distinct symbol from raw.{table}) using (symbol) order by symbol
-            """,
-            [list(symbols)],
-        ).fetchall()
-        return [row[0] for row in rows]
+    def undescribed(self, symbols: Sequence[str]) -> list[str]:
+        """Return those of `symbols` that no landed metadata describes, in order."""
+        return symbols_without_metadata(self.session.connection, sorted(set(symbols)))
 
     def bars(self, *, is_last: bool = True) -> Result:
         """Fetch the bars of every symbol in scope that is not up to date; a repair that follows has the last word."""
@@ -368,7 +367,7 @@ class Cycle:
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
-        if undescribed := self._without("symbol_metadata", every):
+        if undescribed := self.undescribed(every):
             shown = ", ".join(undescribed[:5]) + (" ..." if len(undescribed) > 5 else "")
             result.notes.append(
                 f"{len(undescribed)} symbols have no metadata, so their bars belong to no session: {shown}; "
@@ -428,12 +427,17 @@ class Cycle:
     def features(self) -> Result:
         """Fetch the vendor's features of every symbol in scope, asking again for those that failed alone."""
         symbols = self.scope()
-        if self.acquisition is None or not self.acquisition.feature_fields:
-            raise UsageError("vendor features need a profile that names them", remedy="give --profile")
+        self.feature_fields()
         return self._recorded("features", lambda result: self._features(symbols, result), {"symbols": len(symbols)})
 
+    def feature_fields(self) -> tuple[str, ...]:
+        """Return the fields of the vendor that the profile names. Raises `UsageError` where there are none."""
+        if self.acquisition is None or not self.acquisition.feature_fields:
+            raise UsageError("vendor features need a profile that names them", remedy="give --profile")
+        return self.acquisition.feature_fields
+
     def _features(self, symbols: Sequence[str], result: Result) -> None:
-        assert self.acquisition is not None
+        fields = self.feature_fields()
         wanted = list(symbols)
         attempts: list[dict[str, Any]] = []
         for number in range(1, FEATURE_ATTEMPTS + 1):
@@ -443,7 +447,7 @@ class Cycle:
             with self.tell(f"features, attempt {number}", len(wanted)) as progress:
                 landed = land_answers(
                     self.session,
-                    self._fields(wanted, self.acquisition.feature_fields, "vendor_features", progress),
+                    self._fields(wanted, fields, "vendor_features", progress),
                     context=lambda _: {"is_forced": self.is_forced},
                 )
             self._count(result, landed, lambda load: f"{len(load.request.get('tickers', ()))} symbols")

@@ -10,7 +10,8 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from quantmill.errors import UsageError
@@ -67,13 +68,17 @@ def foresee(
     cycle: Cycle,
     command: str,
     *,
+    days: Sequence[datetime],
     interfaces: Mapping[str, StatedInterface],
     addresses: Mapping[str, str],
     waiting: int = 0,
 ) -> Foresight:
-    """Return what `command` would ask for now. Raises `UsageError` where the command would."""
+    """Return what `command` would ask for on `days`, of which only a replay of scans has more than one.
+
+    Raises `UsageError` where the command would.
+    """
     steps: dict[str, Callable[[], Iterator[Asked]]] = {
-        "scan": lambda: _scans(cycle, interfaces),
+        "scan": lambda: _scans(cycle, days, interfaces),
         "metadata": lambda: _metadata(cycle, interfaces),
         "features": lambda: _features(cycle, interfaces),
     }
@@ -81,6 +86,8 @@ def foresee(
     notes = []
     if waiting:
         notes.append(f"{waiting:,} landed loads wait to be replayed; what they bring is not known here")
+    if len(days) > 1:
+        notes.append("whom a day's scans find and nobody has described is looked up at once")
     asked: list[Asked] = []
     wanted = [command]
     if command == "flow":
@@ -114,14 +121,23 @@ def _has_scope(cycle: Cycle) -> bool:
         return False
 
 
-def _scans(cycle: Cycle, interfaces: Mapping[str, StatedInterface]) -> Iterator[Asked]:
-    assert cycle.acquisition is not None
-    for scanner in cycle.acquisition.scanners:
-        if scanner.status == "disabled":
-            continue
-        pool = cycle.acquisition.members(scanner.index_id, cycle.as_of.date()) if scanner.index_id else ()
-        symbols = tuple(scanner.symbols) or pool
-        yield _scan(scanner, symbols, interfaces["tradingview_scanner"])
+def _scans(cycle: Cycle, days: Sequence[datetime], interfaces: Mapping[str, StatedInterface]) -> Iterator[Asked]:
+    """Yield each scanner once, with the requests of all days on which it is left to ask and the body of the first."""
+    found: dict[str, tuple[Asked, int]] = {}
+    for day in days:
+        cycle.as_of = day
+        for scanner in cycle.scanners_left():
+            if scanner.scanner_id in found:
+                first, count = found[scanner.scanner_id]
+                found[scanner.scanner_id] = first, count + 1
+                continue
+            assert cycle.acquisition is not None
+            pool = cycle.acquisition.members(scanner.index_id, day.date()) if scanner.index_id else ()
+            symbols = tuple(scanner.symbols) or pool
+            found[scanner.scanner_id] = _scan(scanner, symbols, interfaces["tradingview_scanner"]), 1
+    for first, count in found.values():
+        on_days = f", on {count:,} days" if len(days) > 1 else ""
+        yield replace(first, requests=first.requests * count, reason=first.reason + on_days)
 
 
 def _scan(scanner: Scanner, symbols: Sequence[str], stated: StatedInterface) -> Asked:
@@ -140,9 +156,7 @@ def _scan(scanner: Scanner, symbols: Sequence[str], stated: StatedInterface) -> 
     )
 
 
-def _lookups(
-    cycle: Cycle, step: str, symbols: Sequence[str], fields: Sequence[str], stated: StatedInterface
-) -> Iterator[Asked]:
+def _lookups(step: str, symbols: Sequence[str], fields: Sequence[str], stated: StatedInterface) -> Iterator[Asked]:
     from ingest.operations import market_of
 
     most = stated.symbols_per_request or 1
@@ -166,15 +180,15 @@ def _metadata(cycle: Cycle, interfaces: Mapping[str, StatedInterface]) -> Iterat
 
     fields = cycle.acquisition.metadata_fields if cycle.acquisition else METADATA_FIELDS
     symbols = cycle.scope()
-    yield from _lookups(cycle, "metadata", symbols, fields, interfaces["tradingview_scanner"])
+    wanted = [*symbols, *cycle.undescribed(cycle.earlier(symbols))]
+    yield from _lookups("metadata", wanted, fields, interfaces["tradingview_scanner"])
     if any(symbol.startswith("BINANCE:") for symbol in symbols):
         for interface in ("binance_spot", "binance_usdm"):
             yield Asked("metadata", interface, "trading limits", 1, 1, "GET exchangeInfo")
 
 
 def _features(cycle: Cycle, interfaces: Mapping[str, StatedInterface]) -> Iterator[Asked]:
-    fields = cycle.acquisition.feature_fields if cycle.acquisition else ()
-    yield from _lookups(cycle, "features", cycle.scope(), fields, interfaces["tradingview_scanner"])
+    yield from _lookups("features", cycle.scope(), cycle.feature_fields(), interfaces["tradingview_scanner"])
 
 
 def _bar_plan(cycle: Cycle, step: str, notes: list[str]) -> Plan:

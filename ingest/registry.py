@@ -615,8 +615,9 @@ def last_adjusted(connection: duckdb.DuckDBPyConnection, symbols: Sequence[str])
 def unlisted(connection: duckdb.DuckDBPyConnection, markets: Mapping[str, str], as_of: datetime) -> set[str]:
     """Return those symbols of Binance (market by symbol: spot or usdm) that its newest whole answer does not list.
 
-    Without an answer of the market by `as_of` nobody is known to be gone. A listing that is still named, though it does
-    not trade any more, is one that the live interface still answers for.
+    Without an answer of the market by `as_of` nobody is known to be gone, nor is whom a scan after it found, who may be
+    new. A listing that is still named, though it does not trade any more, is one that the live interface still answers
+    for.
     """
     rows = connection.execute(
         """
@@ -633,11 +634,19 @@ def unlisted(connection: duckdb.DuckDBPyConnection, markets: Mapping[str, str], 
             group by limits.load_id
         ),
         newest as (
-            select market, arg_max(load_id, (received_at_utc, load_id)) as load_id from answers group by market
+            select market, max(received_at_utc) as received_at_utc,
+                arg_max(load_id, (received_at_utc, load_id)) as load_id
+            from answers group by market
+        ),
+        scanned as (
+            select symbol, max(scanned_at_utc) as scanned_at_utc
+            from raw.scan_rows semi join wanted using (symbol) where scanned_at_utc <= $as_of group by symbol
         )
         select wanted.symbol from wanted join newest using (market)
         anti join raw.execution_limits as listed
             on listed.symbol = wanted.symbol and listed.load_id = newest.load_id
+        anti join scanned
+            on scanned.symbol = wanted.symbol and scanned.scanned_at_utc > newest.received_at_utc
         """,
         {"symbols": list(markets), "markets": list(markets.values()), "as_of": _naive(as_of)},
     ).fetchall()

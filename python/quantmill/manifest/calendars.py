@@ -94,11 +94,18 @@ def calendar_sessions(
     Where the library knows a calendar for a part of that time only, so do the rows: a bar before or after it is off the
     calendar. Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of
     the clock change, or has corrected hours. No calendars give no rows.
-    Raises `DataContractError` for a calendar that the library does not have.
+    Raises `DataContractError` for a calendar that the library does not have, also where only a correction names it.
     """
     import exchange_calendars
     import pyarrow as pa
 
+    names = set(exchange_calendars.get_calendar_names()) if corrections else set()
+    for one in corrections:
+        if one.calendar_id not in names:
+            raise _wrong(
+                f"a row of {CORRECTIONS_FILE} ({one.calendar_id} {one.session_date})",
+                "is of a calendar that exchange_calendars does not have, so no symbol can have it",
+            )
     start = min(FIRST_SESSION, first_bar.date()) if first_bar else FIRST_SESSION
     schema = pa.schema(
         [
@@ -126,7 +133,12 @@ def calendar_sessions(
             end=str(LAST_SESSION if last is None else min(LAST_SESSION, last.date())),
         )
         sessions = _corrected(
-            _library_sessions(calendar), [one for one in corrections if one.calendar_id == calendar_id]
+            _library_sessions(calendar),
+            [
+                one
+                for one in corrections
+                if one.calendar_id == calendar_id and start <= one.session_date <= LAST_SESSION
+            ],
         )
         parts.append(
             pa.table(

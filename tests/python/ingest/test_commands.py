@@ -22,6 +22,7 @@ from quantmill.manifest.acquisition import load_acquisition
 from quantmill.manifest.home import writer_lock
 
 from ingest import cli
+from ingest.operations import Cycle
 from ingest.rebuild import rebuild
 from ingest.scope import earlier_symbols, scope_symbols
 from ingest.stopping import Stop
@@ -346,6 +347,9 @@ def test_a_dry_run_prints_the_requests_that_the_command_makes_then(venue: Venue,
     code, out, _ = run("flow", *PROFILE, "--as-of", AFTER, "--dry-run")
     assert (code, "POST /crypto/scan" in out, "whom the scan finds" in out) == (0, True, True)
     assert run("scan", *PROFILE, "--json")[0] == 2
+    for arguments, said in ((("scan",), "a scan needs a profile"), (("features",), "need a profile that names them")):
+        code, _, err = run(*arguments, "--symbol", "BINANCE:BTCUSDT", "--dry-run")
+        assert (code, said in err) == (2, True), "it fails as the command would"
 
 
 def test_a_dry_run_changes_no_byte_of_the_home_and_replays_nothing(venue: Venue, run: Run, warehouse: Any) -> None:
@@ -511,7 +515,9 @@ def test_an_interrupted_socket_gives_what_it_has_and_a_flow_takes_no_further_ste
         assert (code, "bars: " in out) == (130, False), "no further step is taken"
 
 
-def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(venue: Venue, run: Run, warehouse: Any) -> None:
+def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(
+    venue: Venue, run: Run, warehouse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replay = ("scan", *PROFILE, "--from", "2025-12-01", "--to", "2025-12-04", "--as-of", AFTER)
     with interrupted(venue, lambda entry: entry.path.endswith("/scan"), after=7):
         code, out, _ = run(*replay)
@@ -519,11 +525,20 @@ def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(venue: Venue
     scanned = "select count(*), count(distinct (config_hash, finished_at_utc)) from raw.loads where kind = 'scan'"
     ((begun, distinct),) = warehouse.rows(scanned)
     assert 0 < begun == distinct
+    asked = json.loads(run(*replay, "--dry-run", "--json")[1])["asked"]
+    whole = json.loads(run(*replay, "--dry-run", "--json", "--force")[1])["asked"]
+    assert all(one["reason"].endswith(", on 4 days") for one in whole)
+    requests = [sum(one["requests"] for one in some) for some in (asked, whole)]
+    venue.requests_log.clear()
     assert run(*replay)[0] == 0
     ((loads, days_of_scanners),) = warehouse.rows(scanned)
     assert begun < loads == days_of_scanners, "no scanner is asked twice for a day"
+    assert (requests[0], requests[1]) == (loads - begun, loads), "and a dry run had said so, of every day"
     assert run(*replay)[0] == 0
     assert warehouse.rows(scanned) == [(loads, loads)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Cycle, "scanners_left", lambda self: self.stop.set() or [])
+        assert run(*replay)[0] == 130, "also on a day that was scanned already"
 
 
 def test_a_fund_under_the_wrong_prefix_is_looked_up_and_its_listing_is_fetched(

@@ -423,6 +423,19 @@ def test_one_tick_is_no_difference_where_a_tick_is_known(
     )  # fmt: skip
 
 
+def test_a_dividend_of_less_than_a_tick_is_still_a_corporate_action_of_the_total_return(warehouse: Any) -> None:
+    """Total returns are computed: 0.9 % of 1 dollar is no tick of 0.01, and the whole history carries it."""
+    symbol = "AMEX:CHEAP"
+    with warehouse.session() as session:
+        rows = [{"symbol": symbol, "pricescale": 100, "minmov": 1}]
+        land_metadata(session, source="desk", origin="test", rows=rows, received_at=RECEIVED)
+    land(warehouse, klines(symbol, closes(steady(1.0)), adjustment="total_return"), expected=None)
+    paid = closes([value * 0.991 for value in steady(1.0)])[-50:]
+    part = klines(symbol, paid, count=51, adjustment="total_return")
+    outcome = land(warehouse, part, expected=None)[symbol]
+    assert (outcome.status, codes(warehouse)) == ("REJECTED", {"CORPORATE_ACTION": 50})
+
+
 def test_a_series_without_a_calendar_says_so_and_is_not_measured_by_another_one(warehouse: Any) -> None:
     last = datetime(2024, 3, 27, tzinfo=UTC)
     rows = [*closes([20.0], last=last - DAY * 90), *closes(steady(20.0, 30))]

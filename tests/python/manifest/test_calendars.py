@@ -138,6 +138,24 @@ def test_two_corrections_of_one_version_for_one_date_are_refused() -> None:
         corrections_of([row(), row()])
 
 
+def test_a_correction_of_a_calendar_that_nobody_can_have_is_named() -> None:
+    unheard = corrections_of([row(calendar_id="NEWYORK")])
+    with pytest.raises(
+        DataContractError, match=r"NEWYORK 2026-05-05\) is of a calendar that exchange_calendars does not"
+    ):
+        calendar_sessions(["XNYS"], None, unheard)
+
+
+def test_a_correction_before_the_first_session_adds_none() -> None:
+    old = corrections_of(
+        [row(session_date="2001-09-15", kind="open", open_utc="2001-09-15 13:30:00", close_utc="2001-09-15 20:00:00")]
+    )
+    assert calendar_sessions(["XNYS"], None, old).equals(calendar_sessions(["XNYS"], None, ()))
+    assert len(calendar_sessions(["XNYS"], datetime(1990, 1, 2), old)) == 1 + len(
+        calendar_sessions(["XNYS"], datetime(1990, 1, 2), ())
+    )
+
+
 def test_the_corrections_of_the_project_can_be_read() -> None:
     root = Path(__file__).resolve().parents[3]
     assert list(read_corrections(root)) == sorted(
