@@ -18,7 +18,8 @@ from quantmill.publish import publish_prepare, publish_swap
 from quantmill.stages.context import digest_of_files
 from quantmill.udf import register
 
-# What decides the rows of the data cycle beside what was landed. No model of it reads a setting or the manifest.
+# What decides the rows of models that follow changes beside what was landed: none of them reads a setting or the
+# manifest.
 FEATURE_CODE = (
     "models/staging", "models/features", "macros", "python/quantmill/features", "python/quantmill/stages/features.py",
     "python/quantmill/udf.py", "python/quantmill/frames.py", "python/quantmill/manifest/calendars.py",
