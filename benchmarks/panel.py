@@ -246,10 +246,10 @@ def compute_factors(home: Path) -> None:
         connection.execute("commit")
         for what in ("compiled or loaded, and computed", "computed"):
             started = time.perf_counter()
-            rows = sum(batch.num_rows for batch in factors(connection))
+            rows = sum(batch.num_rows for batch in factors(connection, read=()))
             print(f"factors of {rows:,} rows, {what}: {time.perf_counter() - started:.1f} s")
         started = time.perf_counter()
-        batches = factors(connection)  # noqa: F841 - DuckDB finds it by its name
+        batches = factors(connection, read=())  # noqa: F841 - DuckDB finds it by its name
         connection.execute("create or replace temp table written as select * from batches")
         print(f"factors computed and written: {time.perf_counter() - started:.1f} s")
 

@@ -132,8 +132,9 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
         [row for symbol in (*STOCKS, *COINS) if symbol != "NYSE:S1" for row in walk(symbol, last=day) if row[1] == day],
     )  # fmt: skip
     built(market)
+    # from the day after the newest session of each calendar: the coins miss a weekend now
     followed = ask(market, "select distinct first_changed_date from work.bar_changes where change_number = 2")
-    assert followed == [(day,)]
+    assert followed == [(day - timedelta(days=2),)]
     late = [
         *(row for row in walk("NYSE:S1") if row[1] >= day),
         *((s, d, c * 1.02) for s, d, c in walk("NYSE:S3") if d == date(2022, 12, 7)),

@@ -17,8 +17,8 @@ described as (
         any_value(calendar_id) filter (where valid_to is null) as calendar_id,
         any_value(asset_class) filter (where valid_to is null) as asset_class,
         any_value(timezone) filter (where valid_to is null) as timezone,
-        md5(string_agg(cast(symbols as varchar), ',' order by valid_from)) as digest
-    from {{ ref('symbols') }} as symbols
+        md5(string_agg(cast(facts as varchar), ',' order by facts.valid_from)) as digest
+    from {{ ref('symbols') }} as facts
     group by symbol
 
 ),
@@ -103,7 +103,7 @@ previous as (
             placed_by,
             0 as last_change_number
         from present
-        limit 0
+        where false
     {% endif %}
 
 ),
@@ -116,7 +116,7 @@ touched as (
         previous.newest_load_id as earlier_load_id,
         previous.calendar_id as earlier_calendar_id,
         previous.placed_by <> present.placed_by as is_moved,
-        previous.facts_digest is distinct from present.facts_digest as is_whole
+        coalesce(previous.facts_digest <> present.facts_digest, true) as is_whole
     from present
     left join previous on present.symbol = previous.symbol
     where
@@ -129,120 +129,142 @@ touched as (
 
 {% if is_incremental() %}
 
--- load ids ascend in the order of landing: what is newer than the newest before was landed since
-added as (
+    -- load ids ascend in the order of landing: what is newer than the newest before was landed since
+    added as (
 
-    select
-        landed.symbol,
-        touched.calendar_id,
-        landed.is_final,
-        landed.opened_at_utc,
-        coalesce(
-            landed.stated_date,
-            {{ session_date('landed.opened_at_utc', 'touched.asset_class', 'touched.timezone') }}
-        ) as session_date
-    from landed
-    inner join touched on landed.symbol = touched.symbol
-    where touched.is_whole or landed.load_id > touched.earlier_load_id
+        select
+            landed.symbol,
+            touched.calendar_id,
+            landed.is_final,
+            landed.opened_at_utc,
+            coalesce(
+                landed.stated_date,
+                {{ session_date('landed.opened_at_utc', 'touched.asset_class', 'touched.timezone') }}
+            ) as session_date
+        from landed
+        inner join touched on landed.symbol = touched.symbol
+        where touched.is_whole or landed.load_id > touched.earlier_load_id
 
-),
+    ),
 
--- a row that was landed and is there no more, or was landed beneath the newest, makes everything of its symbol new
-kept as (
+    -- a row that was landed and is there no more, or was landed beneath the newest, makes everything of its symbol new
+    kept as (
 
-    select
-        touched.symbol,
-        count(*) filter (where landed.load_id <= touched.earlier_load_id) as kept_count
-    from touched
-    inner join landed on touched.symbol = landed.symbol
-    where touched.earlier_load_id is not null
-    group by touched.symbol
+        select
+            touched.symbol,
+            count(*) filter (where landed.load_id <= touched.earlier_load_id) as kept_count
+        from touched
+        inner join landed on touched.symbol = landed.symbol
+        where touched.earlier_load_id is not null
+        group by touched.symbol
 
-),
+    ),
 
-own as (
+    own as (
 
-    select
-        touched.symbol,
-        case
-            when any_value(touched.is_whole) or any_value(kept.kept_count) <> any_value(touched.earlier_count)
-                then date '0001-01-01'
-            else coalesce(min(added.session_date), date '0001-01-01')
-        end as first_changed_date
-    from touched
-    left join kept on touched.symbol = kept.symbol
-    left join added on touched.symbol = added.symbol
-    group by touched.symbol
+        select
+            touched.symbol,
+            case
+                when any_value(touched.is_whole) or any_value(kept.kept_count) <> any_value(touched.earlier_count)
+                    then date '0001-01-01'
+                else coalesce(min(added.session_date), date '0001-01-01')
+            end as first_changed_date
+        from touched
+        left join kept on touched.symbol = kept.symbol
+        left join added on touched.symbol = added.symbol
+        group by touched.symbol
 
-),
+    ),
 
--- the first bar that a calendar gets on a session makes the others miss it: rows of all its symbols are new from there
-sessions_added as (
+    -- where a calendar has bars already: thousands of bars open at one moment, whose session is found once
+    moments_before as (
 
-    select distinct
-        calendar_id,
-        session_date
-    from added
-    where is_final
+        select distinct
+            landed.opened_at_utc,
+            present.calendar_id,
+            present.asset_class,
+            present.timezone
+        from landed
+        inner join present on landed.symbol = present.symbol
+        left join touched on landed.symbol = touched.symbol
+        where
+            landed.is_final
+            and (touched.symbol is null or (not touched.is_whole and landed.load_id <= touched.earlier_load_id))
 
-),
+    ),
 
-reach as (
+    sessions_before as (
 
-    select
-        min(opened_at_utc) - interval 3 day as first_utc,
-        max(opened_at_utc) + interval 3 day as last_utc
-    from added
-    where is_final
+        select distinct
+            calendar.calendar_id,
+            calendar.session_date
+        from (
+            select
+                calendar_id,
+                {{ session_date('opened_at_utc', 'asset_class', 'timezone') }} as session_date
+            from moments_before
+        ) as dated
+        inner join {{ ref('market_calendar') }} as calendar
+            on dated.calendar_id = calendar.calendar_id and dated.session_date = calendar.session_date
 
-),
+    ),
 
-sessions_before as (
+    newest_before as (
 
-    select distinct
-        present.calendar_id,
-        {{ session_date('landed.opened_at_utc', 'present.asset_class', 'present.timezone') }} as session_date
-    from landed
-    inner join present on landed.symbol = present.symbol
-    left join touched on landed.symbol = touched.symbol
-    inner join reach on landed.opened_at_utc between reach.first_utc and reach.last_utc
-    where
-        landed.is_final
-        and (touched.symbol is null or (not touched.is_whole and landed.load_id <= touched.earlier_load_id))
+        select
+            calendar_id,
+            max(session_date) as session_date
+        from sessions_before
+        group by calendar_id
 
-),
+    ),
 
-moved as (
+    sessions_added as (
 
-    select
-        sessions_added.calendar_id,
-        min(sessions_added.session_date) as first_changed_date
-    from sessions_added
-    anti join sessions_before
-        on
-            sessions_added.calendar_id = sessions_before.calendar_id
-            and sessions_added.session_date = sessions_before.session_date
-    group by sessions_added.calendar_id
-    union all
-    -- who leaves a calendar may have been the only one on a session of it
-    select distinct
-        earlier_calendar_id,
-        date '0001-01-01'
-    from touched
-    where is_moved and earlier_calendar_id is not null
+        select distinct
+            added.calendar_id,
+            added.session_date
+        from added
+        inner join {{ ref('market_calendar') }} as calendar
+            on added.calendar_id = calendar.calendar_id and added.session_date = calendar.session_date
+        anti join sessions_before
+            on added.calendar_id = sessions_before.calendar_id and added.session_date = sessions_before.session_date
+        where added.is_final
 
-),
+    ),
+
+    -- the first bar that a calendar gets on a session makes the others miss it, and with it whatever lies between
+    moved as (
+
+        select
+            sessions_added.calendar_id,
+            min(case
+                when sessions_added.session_date > newest_before.session_date then newest_before.session_date + 1
+                else sessions_added.session_date
+            end) as first_changed_date
+        from sessions_added
+        left join newest_before on sessions_added.calendar_id = newest_before.calendar_id
+        group by sessions_added.calendar_id
+        union all
+        -- who leaves a calendar may have been the only one on a session of it
+        select distinct
+            earlier_calendar_id as calendar_id,
+            date '0001-01-01' as first_changed_date
+        from touched
+        where is_moved and earlier_calendar_id is not null
+
+    ),
 
 {% else %}
 
-own as (
+    own as (
 
-    select
-        symbol,
-        date '0001-01-01' as first_changed_date
-    from touched
+        select
+            symbol,
+            date '0001-01-01' as first_changed_date
+        from touched
 
-),
+    ),
 
 {% endif %}
 
@@ -267,7 +289,7 @@ final as (
 
     select
         -- keys
-        cast(coalesce((select max(last_change_number) from previous), 0) + 1 as integer) as change_number,
+        cast(coalesce((select max(previous.last_change_number) from previous), 0) + 1 as integer) as change_number,
         present.symbol,
 
         -- what changed

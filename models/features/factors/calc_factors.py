@@ -2,7 +2,4 @@
 def model(dbt, session):
     from quantmill.stages.features import factors
 
-    # read by name and in blocks, when they are there
-    dbt.ref("session_bars")
-    dbt.ref("daily_returns")
-    return factors(session)
+    return factors(session, read=[dbt.ref("session_bars"), dbt.ref("daily_returns")])

@@ -2,7 +2,4 @@
 def model(dbt, session):
     from quantmill.stages.features import session_counts
 
-    # read by name and in blocks, when they are there
-    dbt.ref("expected_sessions")
-    dbt.ref("bar_spikes")
-    return session_counts(session)
+    return session_counts(session, read=[dbt.ref("expected_sessions"), dbt.ref("bar_spikes")])

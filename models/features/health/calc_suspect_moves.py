@@ -2,7 +2,4 @@
 def model(dbt, session):
     from quantmill.stages.features import suspect_moves
 
-    # read by name and in blocks, when they are there
-    dbt.ref("session_bars")
-    dbt.ref("daily_returns")
-    return suspect_moves(session)
+    return suspect_moves(session, read=[dbt.ref("session_bars"), dbt.ref("daily_returns")])

@@ -27,33 +27,33 @@ with listings as (
 
 {% if is_incremental() %}
 -- rows of a session read other symbols: a session is made anew as a whole, whoever changed
-since as (
+    since as (
 
-    select {{ first_pending_date('symbol_identity') }} as first_date
+        select {{ first_pending_date('symbol_identity') }} as first_date
 
-),
+    ),
 
--- a median of thirty sessions begins twenty-nine before
-reach as (
+    -- a median of thirty sessions begins twenty-nine before
+    reach as (
 
-    select
-        calendar_id,
-        min(session_number) - 29 as first_session_number
-    from {{ ref('market_calendar') }}
-    where session_date >= (select since.first_date from since)
-    group by calendar_id
+        select
+            calendar_id,
+            min(session_number) - 29 as first_session_number
+        from {{ ref('market_calendar') }}
+        where session_date >= (select since.first_date from since)
+        group by calendar_id
 
-),
+    ),
 
--- whoever may be a multiple of a token is compared over its own last thirty rows, however far apart they lie
-compared as (
+    -- whoever may be a multiple of a token is compared over its own last thirty rows, however far apart they lie
+    compared as (
 
-    select base
-    from listings
-    group by base
-    having max(unit_multiplier) > 1
+        select base
+        from listings
+        group by base
+        having max(unit_multiplier) > 1
 
-),
+    ),
 {% endif %}
 
 -- most exposures have one listing of a kind, and nothing to choose

@@ -21,6 +21,24 @@ symbols as (
 
 ),
 
+placements as (
+
+    select distinct
+        placement,
+        calendar_id,
+        asset_class,
+        timezone
+    from symbols
+
+),
+
+opens as (
+
+    select distinct opened_at_utc
+    from bars
+
+),
+
 -- thousands of bars open at one moment: its session is found once
 moments as (
 
@@ -29,8 +47,8 @@ moments as (
         placements.placement,
         placements.calendar_id,
         {{ session_date('opens.opened_at_utc', 'placements.asset_class', 'placements.timezone') }} as session_date
-    from (select distinct opened_at_utc from bars) as opens
-    cross join (select distinct placement, calendar_id, asset_class, timezone from symbols) as placements
+    from opens
+    cross join placements
 
 ),
 

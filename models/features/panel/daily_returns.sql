@@ -1,39 +1,49 @@
 -- One row per symbol and session that has an earlier one: the simple close-to-close return, never padded.
-{% if is_incremental() %}
-with changes as (
-
-    select * from {{ pending('daily_returns') }}
-
-),
-
--- the first return that changes reads the close before it
-earlier as (
-
-    select
-        changes.symbol,
-        max(session_bars.session_date) as session_date
-    from changes
-    inner join {{ ref('session_bars') }} as session_bars
-        on changes.symbol = session_bars.symbol and changes.first_changed_date > session_bars.session_date
-    group by changes.symbol
-
-),
-
-bars as (
-
-    select session_bars.*
-    from {{ ref('session_bars') }} as session_bars
-    inner join changes on session_bars.symbol = changes.symbol
-    left join earlier on session_bars.symbol = earlier.symbol
-    where session_bars.session_date >= coalesce(earlier.session_date, changes.first_changed_date)
-
-),
-{% else %}
-with bars as (
+with known as (
 
     select * from {{ ref('session_bars') }}
 
 ),
+
+{% if is_incremental() %}
+
+    -- the first return that changes reads the close before it
+    reach as (
+
+        select
+            changes.symbol,
+            changes.first_changed_date,
+            max(known.session_date) as last_unchanged_date
+        from {{ pending('daily_returns') }} as changes
+        left join known on changes.symbol = known.symbol and changes.first_changed_date > known.session_date
+        group by changes.symbol, changes.first_changed_date
+
+    ),
+
+    bars as (
+
+        select
+            known.*,
+            reach.first_changed_date
+        from known
+        inner join reach
+            on
+                known.symbol = reach.symbol
+                and known.session_date >= coalesce(reach.last_unchanged_date, reach.first_changed_date)
+
+    ),
+
+{% else %}
+
+    bars as (
+
+        select
+            *,
+            session_date as first_changed_date
+        from known
+
+    ),
+
 {% endif %}
 
 pairs as (
@@ -80,11 +90,7 @@ final as (
         known_at_utc
 
     from formed
-    {% if is_incremental() %}
-        semi join changes
-            on formed.symbol = changes.symbol and formed.session_date >= changes.first_changed_date
-    {% endif %}
-    where closes_ratio is not null
+    where closes_ratio is not null and session_date >= first_changed_date
 
 )
 

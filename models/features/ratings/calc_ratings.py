@@ -2,6 +2,4 @@
 def model(dbt, session):
     from quantmill.stages.features import ratings
 
-    # read by name and in blocks, when they are there
-    dbt.ref("session_bars")
-    return ratings(session)
+    return ratings(session, read=[dbt.ref("session_bars")])

@@ -2,7 +2,4 @@
 def model(dbt, session):
     from quantmill.stages.features import market_proxies
 
-    # read by name and in blocks, when they are there
-    dbt.ref("daily_returns")
-    dbt.ref("regime_members")
-    return market_proxies(session)
+    return market_proxies(session, read=[dbt.ref("daily_returns"), dbt.ref("regime_members")])

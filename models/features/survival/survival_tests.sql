@@ -159,7 +159,7 @@ volumes as (
         inner join bars on pairs.symbol = bars.symbol and pairs.start_date > bars.session_date
         where pairs.untested_reason is null
         group by pairs.symbol, pairs.event_id
-    )
+    ) as last_sixty
 
 ),
 
@@ -180,7 +180,7 @@ measured as (
 judged as (
 
     select
-        pairs.* exclude (calendar_id),
+        pairs.*,
         attendance.expected_count,
         attendance.missing_count,
         attendance.missing_count / attendance.expected_count as missing_share,

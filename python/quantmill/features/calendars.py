@@ -17,13 +17,17 @@ FIRST_SESSION = date(2010, 1, 1)
 # the day it is built: what an unscheduled closure changes later arrives with a new version of the library.
 LAST_SESSION = date(2035, 12, 31)
 
+# A time that every calendar of the library covers: from there it tells how far it reaches.
+KNOWN = ("2020-01-01", "2020-12-31")
+
 
 def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -> pa.Table:
     """Return one row per calendar and session: calendar_id, session_date, open_utc, close_utc, is_half_day.
 
     Sessions run from the earlier of `first_bar` (None before anything is landed) and 2010-01-01 to the end of 2035.
-    Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of the clock
-    change. No calendars give no rows.
+    Where the library knows a calendar for a part of that time only, so do the rows: a bar before or after it is off the
+    calendar. Times are UTC without a zone. A half day closes earlier than the calendar's usual close on that side of
+    the clock change. No calendars give no rows.
     Raises `DataContractError` for a calendar that the library does not have.
     """
     import exchange_calendars
@@ -44,7 +48,13 @@ def calendar_sessions(calendar_ids: Sequence[str], first_bar: datetime | None) -
     parts = [schema.empty_table()]
     for calendar_id in sorted(calendar_ids):
         try:
-            calendar = exchange_calendars.get_calendar(calendar_id, start=str(start), end=str(LAST_SESSION))
+            known = exchange_calendars.get_calendar(calendar_id, start=KNOWN[0], end=KNOWN[1])
+            first, last = known.bound_min(), known.bound_max()
+            calendar = exchange_calendars.get_calendar(
+                calendar_id,
+                start=str(start if first is None else max(start, first.date())),
+                end=str(LAST_SESSION if last is None else min(LAST_SESSION, last.date())),
+            )
         except exchange_calendars.errors.InvalidCalendarName:
             raise DataContractError(
                 f"symbols name the calendar {calendar_id!r}, which exchange_calendars does not have",

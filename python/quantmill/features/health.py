@@ -18,6 +18,7 @@ BEFORE = 20
 TOXIC_RETURN, EXTREME_RETURN, COLLAPSE = 5.0, 1.0, -0.99
 LARGEST_JUMP = float(np.log(6))
 SPIKE_DEVIATIONS, SPIKE_MULTIPLE = 10.0, 2.0
+CODES = ("TOXIC_RETURN", "EXTREME", "SUSPECT_DROP", "ADJUSTMENT_CHANGE", "VOLUME_SPIKE")
 
 
 def suspect_moves(
@@ -48,14 +49,17 @@ def suspect_moves(
     limit = np.where(deviation > 0, mean + SPIKE_DEVIATIONS * deviation, SPIKE_MULTIPLE * mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         multiple = volumes / mean
-    found = {
-        "TOXIC_RETURN": (size > TOXIC_RETURN, returns),
-        "EXTREME": ((size > EXTREME_RETURN) & (size <= TOXIC_RETURN), returns),
-        "SUSPECT_DROP": (is_collapse | (np.abs(jump) > LARGEST_JUMP), np.where(is_collapse, returns, jump)),
-        "ADJUSTMENT_CHANGE": (np.isnan(returns) & ~is_first, np.full(count, np.nan)),
-        "VOLUME_SPIKE": ((before[:, 0] == BEFORE) & (volumes > limit), multiple),
-    }
-    return [(code, np.flatnonzero(is_found), values[is_found]) for code, (is_found, values) in found.items()]
+    found = (
+        (size > TOXIC_RETURN, returns),
+        ((size > EXTREME_RETURN) & (size <= TOXIC_RETURN), returns),
+        (is_collapse | (np.abs(jump) > LARGEST_JUMP), np.where(is_collapse, returns, jump)),
+        (np.isnan(returns) & ~is_first, np.full(count, np.nan)),
+        ((before[:, 0] == BEFORE) & (volumes > limit), multiple),
+    )
+    return [
+        (code, np.flatnonzero(is_found), values[is_found])
+        for code, (is_found, values) in zip(CODES, found, strict=True)
+    ]
 
 
 def session_counts(closes: Floats, is_suspect: NDArray[np.bool_], offsets: Integers) -> dict[str, Integers]:

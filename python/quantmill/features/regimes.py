@@ -78,6 +78,19 @@ def proxy_returns(returns: Floats, liquidity: Floats, offsets: Integers) -> tupl
     return means, WEIGHTINGS[basis]
 
 
+def haar_shares(returns: Floats, offsets: Integers, *, window: int = SPECTRAL) -> Floats:
+    """Return the share of the energy of the last `window` rows in the details of three Haar steps, in [0, 1].
+
+    Fewer rows are cut to a multiple of eight, the oldest left out; 0.5 without eight rows or without energy.
+    """
+    from quantmill.features import _kernels
+
+    require_offsets(returns, offsets, name="returns")
+    result = np.empty(len(returns))
+    _kernels.haar_turbulence(frozen(returns), frozen(offsets), window, result)
+    return result
+
+
 def regime_rows(
     returns: Floats,
     offsets: Integers,
@@ -108,10 +121,9 @@ def regime_rows(
     count = len(returns)
     flat, places = frozen(returns), frozen(offsets)
     whole, recent = np.empty((count, 9)), np.empty((count, 9))
-    turbulence, ratio = np.empty(count), np.empty(count)
+    turbulence, ratio = haar_shares(returns, offsets), np.empty(count)
     _kernels.moments(flat, places, HISTORY, whole)
     _kernels.moments(flat, places, RECENT, recent)
-    _kernels.haar_turbulence(flat, places, SPECTRAL, turbulence)
     _kernels.variance_ratio(flat, places, HISTORY, RATIO_LENGTH, ratio)
     entropy = permutation_entropies(returns, offsets, window=SPECTRAL, least=LEAST_ROWS)
     hurst = hurst_exponents(returns, offsets, window=HISTORY)

@@ -62,26 +62,36 @@ BARS = """
 """
 
 
-def ratings(session: Any) -> pa.RecordBatchReader:
-    """Return the ratings of each session that `features.technical_ratings` lacks; `session` is that of the build."""
+def ratings(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
+    """Return the ratings of each session that `features.technical_ratings` lacks; `session` is that of the build.
+
+    `read` are relations that only have to be built before.
+    """
     return _computed(session, "technical_ratings", "features.session_bars", RATED, technical_rating_table)
 
 
-def suspect_moves(session: Any) -> pa.RecordBatchReader:
+def suspect_moves(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
     """Return symbol, session_date, code and value of each suspect move that `features.bar_spikes` is to get.
 
-    `session` is the connection of the build; what the codes mean stands in `quantmill.features.health`.
+    `session` is the connection of the build, `read` are relations that only have to be built before; what the codes
+    mean stands in `quantmill.features.health`.
     """
     return _computed(session, "bar_spikes", "features.session_bars", MOVES, suspect_move_table)
 
 
-def session_counts(session: Any) -> pa.RecordBatchReader:
-    """Return what `features.symbol_health` rests on, of each session that it lacks; `session` is that of the build."""
+def session_counts(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
+    """Return what `features.symbol_health` rests on, of each session that it lacks.
+
+    `session` is the connection of the build, `read` are relations that only have to be built before.
+    """
     return _computed(session, "symbol_health", "work.expected_sessions", SESSIONS, session_count_table)
 
 
-def factors(session: Any) -> pa.RecordBatchReader:
-    """Return the factors of each session that `features.factor_history` lacks; `session` is the build's connection."""
+def factors(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
+    """Return the factors of each session that `features.factor_history` lacks.
+
+    `session` is the connection of the build, `read` are relations that only have to be built before.
+    """
     return _computed(session, "factor_history", "features.session_bars", BARS, factor_table)
 
 
@@ -219,10 +229,11 @@ def factor_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) ->
     )
 
 
-def market_proxies(session: Any) -> pa.RecordBatchReader:
+def market_proxies(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
     """Return the proxy of each asset class on each session that `work.market_proxies` lacks.
 
-    `session` is the connection of the build. A session is made anew as a whole, whichever of its members changed.
+    `session` is the connection of the build, `read` are relations that only have to be built before. A session is made
+    anew as a whole, whichever of its members changed.
     """
     days = session.execute(
         """
@@ -332,7 +343,8 @@ def _reader(
 
     def block(first: Any, last: Any) -> list[pa.RecordBatch]:
         rows = session.cursor().execute(query, {"first": first, "last": last}).to_arrow_table()
-        return compute(rows).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        batches: list[pa.RecordBatch] = compute(rows).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        return batches
 
     # without a row, the names and kinds of the columns are still told
     empty = session.execute(f"from ({query}) limit 0", {"first": None, "last": None}).to_arrow_table()

@@ -56,6 +56,14 @@ def test_the_calendar_does_not_depend_on_how_late_the_data_reach() -> None:
     assert early.equals(late)
 
 
+def test_a_calendar_that_the_library_knows_in_part_reaches_as_far_as_it_is_known() -> None:
+    found = calendar_sessions(["XBOM", "XNYS"], datetime(1990, 1, 2)).to_pylist()
+    of = {name: [row["session_date"] for row in found if row["calendar_id"] == name] for name in ("XBOM", "XNYS")}
+    assert min(of["XBOM"]).year == 1997
+    assert date(2025, 12, 31) < max(of["XBOM"]) < max(of["XNYS"])
+    assert (min(of["XNYS"]), max(of["XNYS"]).year) == (date(1990, 1, 2), 2035)
+
+
 def test_an_unknown_calendar_is_named(sessions: Any) -> None:
     with pytest.raises(DataContractError, match="'MARS', which exchange_calendars does not have"):
         calendar_sessions(["MARS"], datetime(2020, 1, 1))

@@ -141,8 +141,8 @@ def test_rows_from_a_session_on_are_those_of_the_whole_history() -> None:
 
 
 def test_suspect_moves_are_named_by_their_size() -> None:
-    closes = [1.0, 2.5, 17.5, 0.0625, 0.0625, 0.0625]
-    returns = [None, 1.5, 6.0, -0.996, None, 0.0]
+    closes = [1.0, 2.5, 17.5, 0.0625, 0.0625]
+    returns = [None, 1.5, 6.0, -0.996, None]
     found = suspect_move_table(bars("X", closes, simple_return=returns), since(bars("X", closes), START)).to_pylist()
     assert [(row["session_date"], row["code"]) for row in found] == [
         (days(6)[1], "EXTREME"), (days(6)[2], "SUSPECT_DROP"), (days(6)[2], "TOXIC_RETURN"),
