@@ -187,7 +187,7 @@ def run_dbt(home: Path, *arguments: str) -> None:
         f" {found['processor']:.1f} s of processor, peak {found['peak'] / 2**30:.2f} GB"
     )
     for name, (start, end, peak, used) in sorted(found["models"].items(), key=lambda item: item[1][0] - item[1][1]):
-        if end - start >= 0.25:
+        if end - start >= 0.1:
             print(
                 f"  {name[:50]:<50} {end - start:7.2f} s {used:7.2f} s of processor, at {start:6.1f} s"
                 f" {peak / 2**30:5.2f} GB"
