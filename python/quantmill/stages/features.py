@@ -214,7 +214,7 @@ def factor_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) ->
     following = np.append(np.flatnonzero(wanted), len(rows))[np.searchsorted(np.flatnonzero(wanted), places)]
     is_read = (following < len(rows)) & (following - places < HISTORY)
     is_read &= series[np.minimum(following, len(rows) - 1)] == series if len(rows) else is_read
-    found = return_factors(returns[rows[is_read]], series_offsets(series[is_read]))
+    found = return_factors(returns[rows[is_read]], series_offsets(series[is_read]), wanted[is_read])
     kept = wanted[is_read]
     places, rows = places[wanted], rows[wanted]
     earlier = np.where(places > begins[wanted], liquidity[np.flatnonzero(is_row)[np.maximum(places - 1, 0)]], np.nan)
