@@ -148,13 +148,12 @@ def land_day(home: Path) -> None:
         connection.execute(
             """
             insert into raw.bars
-            select '20260201T000000000000Z-' || lpad(cast(count(*) as varchar), 8, '0'), 'bench', symbol, '1d', 'none',
+            select '20260201T000000000000Z-' || lpad(cast(landed.loads as varchar), 8, '0'), 'bench', symbol, '1d', 'none',
                 case when symbol like 'BINANCE:%' then $crypto else $listed end,
                 last.open, last.high, last.low, last.close, last.volume, null, true,
-                timestamp '2026-02-01 06:00:00' + to_days(cast(count(*) % 100 as integer))
-            from (
-                select symbol, arg_max(bars, opened_at_utc) as last, count(*) from raw.bars as bars group by symbol
-            ) group by all
+                timestamp '2026-02-01 06:00:00' + to_days(cast(landed.loads as integer))
+            from (select symbol, arg_max(bars, opened_at_utc) as last from raw.bars as bars group by symbol)
+            cross join (select count(distinct load_id) as loads from raw.bars) as landed
             """,
             {"crypto": following["24/7"], "listed": following["XNYS"]},
         )
@@ -187,7 +186,7 @@ def run_dbt(home: Path, *arguments: str) -> None:
         f" {found['processor']:.1f} s of processor, peak {found['peak'] / 2**30:.2f} GB"
     )
     for name, (start, end, peak, used) in sorted(found["models"].items(), key=lambda item: item[1][0] - item[1][1]):
-        if end - start >= 0.25:
+        if end - start >= 0.1:
             print(
                 f"  {name[:50]:<50} {end - start:7.2f} s {used:7.2f} s of processor, at {start:6.1f} s"
                 f" {peak / 2**30:5.2f} GB"

@@ -2,7 +2,8 @@
 
    work.bar_changes notes which symbols changed and from which session on, one change after the other.
    work.built_models notes up to which change each model that follows is built, and by which code.
-   work.pending_changes(model) is what a model has not been built for yet: symbols with the first session to replace. #}
+   work.pending_changes(model) is what a model has not been built for yet: symbols with the first session to replace.
+   work.passed_checks notes up to which change each test of such a model has passed. #}
 {% macro note_builds() %}
     {% if execute and flags.WHICH in ('build', 'run', 'test') %}
         {% do run_query("create schema if not exists work") %}
@@ -12,13 +13,26 @@
         {% do run_query("delete from work.built_models where code_digest <> features_digest()
             or model not in (select table_name from duckdb_tables() where database_name = current_database())"
             ~ (" or true" if flags.FULL_REFRESH else "")) %}
+        {% do run_query("create table if not exists work.passed_checks (
+            check_name varchar not null, change_number integer not null, code_digest varchar not null)") %}
         {% set kept = run_query("select count(*) from duckdb_tables()
             where schema_name = 'work' and table_name = 'bar_changes'").columns[0].values()[0] %}
         {% if not kept %}
             {% do run_query("delete from work.built_models") %}
         {% endif %}
+        {# A table that is made anew is judged anew, and so is everything by other checks. #}
+        {% do run_query("delete from work.passed_checks where code_digest <> checks_digest()
+            or exists (select 1 from (select unnest(" ~ followers() ~ ") as model)
+                where model not in (select built.model from work.built_models as built))") %}
     {% endif %}
 {% endmacro %}
+
+{# The models that follow changes, as a list of SQL. #}
+{% macro followers() -%}
+    [{% for node in graph.nodes.values() if node.config.get('meta', {}).get('follows_changes') -%}
+        '{{ node.name }}'{{ ', ' if not loop.last }}
+    {%- endfor %}]::varchar[]
+{%- endmacro %}
 
 {% macro define_pending_changes() -%}
     create or replace macro work.pending_changes(follower) as table
@@ -31,6 +45,58 @@
     where built.model is null or changes.change_number > built.change_number
     group by changes.symbol
 {%- endmacro %}
+
+{# The rows of a model that follows changes which a test of it has not passed yet: what was built since, and everything
+   where the test is new, the table was made anew, or somebody asks with dbt test. A row that was not written since
+   cannot have become wrong. Tests that read it are noted when they pass. #}
+{% macro unchecked(relation, column='session_date', whole_sessions=false) -%}
+    {% set note = "/* follows changes */ " %}
+    {% if not (execute and flags.WHICH == 'build') %}
+        {{- note }}{{ relation -}}
+    {% else %}
+        {% set since = run_query("select checks.change_number, (select min(changes.first_changed_date)
+            from work.bar_changes as changes where changes.change_number > checks.change_number)
+            from work.passed_checks as checks where checks.check_name = '" ~ this.identifier ~ "'").rows %}
+        {% if since | length == 0 %}
+            {{- note }}{{ relation -}}
+        {% elif since[0][1] is none %}
+            {{- note }}(select * from {{ relation }} where false)
+        {% elif whole_sessions %}
+            {{- note }}(select * from {{ relation }} where {{ column }} >= date '{{ since[0][1] }}')
+        {% else %}
+            {{- note }}(
+                select kept.*
+                from {{ relation }} as kept
+                inner join (
+                    select symbol, min(first_changed_date) as first_changed_date
+                    from work.bar_changes where change_number > {{ since[0][0] }} group by symbol
+                ) as changes
+                    on kept.symbol = changes.symbol
+                where coalesce(kept.{{ column }}, date '9999-12-31') >= changes.first_changed_date
+                    and (kept.{{ column }} is null or kept.{{ column }} >= date '{{ since[0][1] }}')
+            )
+        {%- endif %}
+    {% endif %}
+{%- endmacro %}
+
+{# At the end of a build: up to which change the tests that passed have seen the tables. #}
+{% macro note_checks(results) %}
+    {% if execute and flags.WHICH in ('build', 'test') %}
+        {% set passed = [] %}
+        {% for result in results if result.node.resource_type == 'test' and result.status == 'pass'
+            and '/* follows changes */' in (result.node.compiled_code or '') %}
+            {% do passed.append("('" ~ result.node.alias ~ "')") %}
+        {% endfor %}
+        {% if passed %}
+            {% do run_query("delete from work.passed_checks where check_name in (" ~ passed | join(', ') ~ ");
+                insert into work.passed_checks
+                select passed.check_name, built.change_number, checks_digest()
+                from (values " ~ passed | join(', ') ~ ") as passed (check_name)
+                cross join (select min(change_number) as change_number from work.built_models) as built
+                where built.change_number is not null") %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
 
 {# Symbols and the first session that a model has to replace: columns symbol and first_changed_date. #}
 {% macro pending(model_name) -%}
@@ -79,11 +145,15 @@
     {% do return(flags.FULL_REFRESH if configured is none else configured) %}
 {% endmacro %}
 
-{# Changes that every model was built for are settled; of each symbol the newest stays, to be compared with. #}
+{# Changes that every model was built for, and every test of them has seen, are settled; of each symbol the newest stays, to be compared with. #}
 {% macro forget_settled_changes() -%}
     {% if is_incremental() %}
         delete from {{ this }} as changes
-        where change_number <= (select min(change_number) from work.built_models)
+        where change_number <= (
+                select min(change_number) from (
+                    select change_number from work.built_models union all select change_number from work.passed_checks
+                )
+            )
             and change_number < (select max(change_number) from {{ this }} as newer where newer.symbol = changes.symbol)
     {% endif %}
 {%- endmacro %}

@@ -38,6 +38,11 @@ def features_digest() -> str:
     return digest_of_files(current_home().root, FEATURE_CODE)
 
 
+def checks_digest() -> str:
+    """Return the SHA-256 of that code and of the tests; when it changes, all rows are judged anew."""
+    return digest_of_files(current_home().root, (*FEATURE_CODE, "tests/dbt"))
+
+
 def say(message: str) -> None:
     """Tell whoever waits at the terminal; dbt's own log is not open yet."""
     print(message, file=sys.stderr, flush=True)
@@ -85,6 +90,7 @@ class Plugin(BasePlugin):
         register(conn)
         conn.create_function("code_digest", code_digest, [], "VARCHAR")
         conn.create_function("features_digest", features_digest, [], "VARCHAR", side_effects=True)
+        conn.create_function("checks_digest", checks_digest, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_prepare", publish_prepare, [], "VARCHAR", side_effects=True)
         conn.create_function("publish_swap", publish_swap, ["VARCHAR"], "VARCHAR", side_effects=True)
 

@@ -43,7 +43,7 @@ def require_sorted_unique(table: pa.Table, *, by: Sequence[str], name: str) -> N
     ascending = np.zeros(table.num_rows - 1, dtype=bool)
     tied = np.ones(table.num_rows - 1, dtype=bool)
     for column in by:
-        values = np.asarray(table[column].combine_chunks().to_numpy(zero_copy_only=False))
+        values = _sortable(table[column])
         ascending |= tied & (values[:-1] < values[1:])
         tied &= values[:-1] == values[1:]
     wrong = np.flatnonzero(~ascending)
@@ -57,6 +57,39 @@ def require_sorted_unique(table: pa.Table, *, by: Sequence[str], name: str) -> N
             row=row,
             key=key,
         )
+
+
+def sorted_rows(table: pa.Table, *, by: Sequence[str]) -> pa.Table:
+    """Return the rows of `table` in ascending order of the columns `by`; equal rows keep their order.
+
+    A table of the warehouse is written in the order of its key and a day's rows are added at its end, so most of what
+    is read is in order already, and is returned as it is.
+    """
+    if table.num_rows < 2:
+        return table
+    import pyarrow as pa
+
+    keys = [_sortable(table[column]) for column in by]
+    is_later, is_tied = np.zeros(table.num_rows - 1, dtype=bool), np.ones(table.num_rows - 1, dtype=bool)
+    for values in keys:
+        is_later |= is_tied & (values[:-1] > values[1:])
+        is_tied &= values[:-1] == values[1:]
+    return table.take(pa.array(np.lexsort(keys[::-1]))) if is_later.any() else table
+
+
+def _sortable(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return an array whose values compare as those of `column` do; of texts their places among the distinct ones."""
+    import pyarrow as pa
+
+    values = column.combine_chunks()
+    if not pa.types.is_string(values.type) or values.null_count:
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+    encoded = values.dictionary_encode()
+    listed = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    ranks = np.empty(len(listed), dtype=np.int32)
+    ranks[np.argsort(listed)] = np.arange(len(listed), dtype=np.int32)
+    places: NDArray[np.int32] = ranks[encoded.indices.to_numpy(zero_copy_only=False)]
+    return places
 
 
 def require_finite(array: NDArray[np.float64], *, name: str) -> None:

@@ -2,7 +2,8 @@
 
 Every series stands in one flat array, series after series; `offsets` (series + 1) says where each begins. Row t of an
 output reads the rows of its own series up to t alone, and sums in the order of time or of value: rows that come later
-change nothing before them, to the last bit. NaN means: not defined there.
+change nothing before them, to the last bit. NaN means: not defined there. With `wanted` (rows), only those rows of an
+output are filled.
 """
 
 from __future__ import annotations
@@ -111,14 +112,16 @@ def _gain(ascending, n):  # type: ignore[no-untyped-def]
     return total / count if count else quantile
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, _F2), cache=True, nogil=True)
-def moments(values, offsets, window, out):  # type: ignore[no-untyped-def]
+@njit(types.void(_READ_F1, _READ_I1, _READ_B1, types.int64, _F2), cache=True, nogil=True)
+def moments(values, offsets, wanted, window, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows, 9): mean, deviation, skew and excess kurtosis of the last `window` rows; mean and skew of the
     short side; the largest absolute value; lag-1 autocorrelation of absolute values, at least 0; count.
     """
     for series in range(offsets.shape[0] - 1):
         first = offsets[series]
         for t in range(first, offsets[series + 1]):
+            if not wanted[t]:
+                continue
             start = max(first, t - window + 1)
             n = t - start + 1
             total, short_total, size_total, largest = 0.0, 0.0, 0.0, 0.0
@@ -172,8 +175,8 @@ def _first_not_below(ascending, n, value):  # type: ignore[no-untyped-def]
     return low
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F2), cache=True, nogil=True)
-def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
+@njit(types.void(_READ_F1, _READ_I1, _READ_B1, types.int64, types.int64, _F2), cache=True, nogil=True)
+def tails(values, offsets, wanted, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows, 4) from the sorted last `window` rows: expected shortfall 95 % and mean above the 95 %
     quantile, each of the long and then of the short side; NaN below `least` rows.
     """
@@ -193,6 +196,8 @@ def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
                 held[i] = held[i - 1]
             held[place] = values[t]
             size += 1
+            if not wanted[t]:
+                continue
             if size < least:
                 out[t, :] = math.nan
                 continue
@@ -204,12 +209,14 @@ def tails(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
             out[t, 3] = _gain(mirrored, size)
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
-def efficiency(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
+@njit(types.void(_READ_F1, _READ_I1, _READ_B1, types.int64, types.int64, _F1), cache=True, nogil=True)
+def efficiency(values, offsets, wanted, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows) with |sum| over sum of absolute values of the last `window` rows; NaN below `least` rows."""
     for series in range(offsets.shape[0] - 1):
         first = offsets[series]
         for t in range(first, offsets[series + 1]):
+            if not wanted[t]:
+                continue
             start = max(first, t - window + 1)
             total, path = 0.0, 0.0
             for i in range(start, t + 1):
@@ -221,12 +228,14 @@ def efficiency(values, offsets, window, least, out):  # type: ignore[no-untyped-
                 out[t] = min(1.0, abs(total) / path) if path > 1e-12 else 0.0
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, _F2), cache=True, nogil=True)
-def compounded(values, offsets, window, out):  # type: ignore[no-untyped-def]
+@njit(types.void(_READ_F1, _READ_I1, _READ_B1, types.int64, _F2), cache=True, nogil=True)
+def compounded(values, offsets, wanted, window, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows, 2) with the compounded return of the last `window` rows, long and short."""
     for series in range(offsets.shape[0] - 1):
         first = offsets[series]
         for t in range(first, offsets[series + 1]):
+            if not wanted[t]:
+                continue
             growth, short_growth = 1.0, 1.0
             for i in range(max(first, t - window + 1), t + 1):
                 growth *= 1.0 + values[i]
@@ -268,8 +277,8 @@ def permutation_entropy(values, offsets, window, least, out):  # type: ignore[no
             out[t] = math.nan
 
 
-@njit(types.void(_READ_F1, _READ_I1, types.int64, types.int64, _F1), cache=True, nogil=True)
-def ljung_box_statistic(values, offsets, window, least, out):  # type: ignore[no-untyped-def]
+@njit(types.void(_READ_F1, _READ_I1, _READ_B1, types.int64, types.int64, _F1), cache=True, nogil=True)
+def ljung_box_statistic(values, offsets, wanted, window, least, out):  # type: ignore[no-untyped-def]
     """Fill `out` (rows) with n (n + 2) * the sum over five lags of squared autocorrelation over n - lag, of the last
     `window` rows; NaN below `least` rows, which are more than five, or where nothing moves.
     """
@@ -280,7 +289,7 @@ def ljung_box_statistic(values, offsets, window, least, out):  # type: ignore[no
             start = max(first, t - window + 1)
             n = t - start + 1
             out[t] = math.nan
-            if n < least:
+            if n < least or not wanted[t]:
                 continue
             total, largest = 0.0, 0.0
             for i in range(n):

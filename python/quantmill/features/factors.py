@@ -100,11 +100,13 @@ def permutation_entropies(
     return result
 
 
-def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int = HISTORY) -> Floats:
+def ljung_box_probabilities(
+    returns: Floats, offsets: Integers, *, window: int = HISTORY, wanted: NDArray[np.bool_] | None = None
+) -> Floats:
     """Return the p-value of five autocorrelations of the last `window` rows, in [0, 1] (Ljung and Box 1978).
 
     It is the chance that independent rows have autocorrelations as large as these; the statistic is compared with chi
-    squared of five degrees of freedom. NaN below 32 rows or where nothing moves.
+    squared of five degrees of freedom. NaN below 32 rows or where nothing moves, and in rows that are not `wanted`.
     """
     from scipy.special import chdtrc
 
@@ -112,12 +114,15 @@ def ljung_box_probabilities(returns: Floats, offsets: Integers, *, window: int =
 
     require_offsets(returns, offsets, name="returns")
     statistic = np.empty(len(returns))
-    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), window, LEAST_LJUNG_BOX, statistic)
+    asked = frozen(np.ones(len(returns), dtype=bool) if wanted is None else wanted)
+    _kernels.ljung_box_statistic(frozen(returns), frozen(offsets), asked, window, LEAST_LJUNG_BOX, statistic)
     return np.asarray(chdtrc(LJUNG_BOX_LAGS, statistic), dtype=np.float64)
 
 
-def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
+def return_factors(returns: Floats, offsets: Integers, wanted: NDArray[np.bool_] | None = None) -> dict[str, Floats]:
     """Return the factors of `returns` by name, each with one value per row; nothing is annualised here.
+
+    Of rows that are not `wanted` the values mean nothing.
 
     `mean_return`, `mean_return_short`, `deviation` (n - 1; NaN for one row), `skew`, `skew_short` and `excess_kurtosis`
     (population moments; NaN where nothing moves), `largest_absolute_return`, `absolute_autocorrelation` (lag 1, of |r|,
@@ -133,12 +138,13 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
     require_offsets(returns, offsets, name="returns")
     count = len(returns)
     flat, places = frozen(returns), frozen(offsets)
+    asked = frozen(np.ones(count, dtype=bool) if wanted is None else wanted)
     moments, tails = np.empty((count, 9)), np.empty((count, 4))
     compounded, efficiency = np.empty((count, 2)), np.empty(count)
-    _kernels.moments(flat, places, HISTORY, moments)
-    _kernels.tails(flat, places, HISTORY, LEAST_TAIL, tails)
-    _kernels.compounded(flat, places, COMPOUNDED, compounded)
-    _kernels.efficiency(flat, places, SPECTRAL, LEAST_EFFICIENCY, efficiency)
+    _kernels.moments(flat, places, asked, HISTORY, moments)
+    _kernels.tails(flat, places, asked, HISTORY, LEAST_TAIL, tails)
+    _kernels.compounded(flat, places, asked, COMPOUNDED, compounded)
+    _kernels.efficiency(flat, places, asked, SPECTRAL, LEAST_EFFICIENCY, efficiency)
     return {
         "mean_return": moments[:, 0],
         "mean_return_short": moments[:, 4],
@@ -148,7 +154,7 @@ def return_factors(returns: Floats, offsets: Integers) -> dict[str, Floats]:
         "efficiency": efficiency,
         "entropy": permutation_entropies(returns, offsets),
         "hurst": hurst_exponents(returns, offsets),
-        "ljung_box_p": ljung_box_probabilities(returns, offsets),
+        "ljung_box_p": ljung_box_probabilities(returns, offsets, wanted=wanted),
         "skew": moments[:, 2],
         "skew_short": moments[:, 5],
         "excess_kurtosis": moments[:, 3],

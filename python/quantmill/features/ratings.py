@@ -41,6 +41,8 @@ ABSENT = np.int8(-128)
 WARM_LENGTHS = 5
 # Rows that are worked on at once: small enough to stay in the processor's cache.
 BLOCK = 1 << 15
+# Bars before a bar that anything but a smoothing reads; the cloud of Ichimoku reads 77.
+REACH = 200
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,27 @@ class Ratings:
 
 
 def technical_ratings(
-    high: Floats, low: Floats, close: Floats, volume: Floats, offsets: Integers, *, threads: int = 1
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    volume: Floats,
+    offsets: Integers,
+    *,
+    wanted: Flags | None = None,
+    threads: int = 1,
 ) -> Ratings:
-    """Return votes, ratings and indicators of every bar.
+    """Return votes, ratings and indicators of every bar, or of those that are `wanted`: the last ones of their runs.
 
     Arrays have one value per bar; NaN in `high`, `low` or `volume` means that the source has none. Such a bar makes
     the windows that hold it NaN, and smoothings go on with the next. Smoothings start from the mean of their first
-    values; those of Wilder have the share 1 / n, the exponential ones 2 / (n + 1). The number of `threads` changes no
-    bit of the result. Raises `DataContractError` where `offsets` do not divide the bars or a close is not finite.
+    values; those of Wilder have the share 1 / n, the exponential ones 2 / (n + 1). Neither the number of `threads` nor
+    what is wanted changes a bit of the result. Raises `DataContractError` where `offsets` do not divide the bars or a
+    close is not finite.
     """
     require_offsets(close, offsets, name="closes")
-    count = len(close)
+    wanted = np.ones(len(close), dtype=bool) if wanted is None else wanted
+    places = np.concatenate([[0], np.cumsum(wanted)])
+    count = int(places[-1])
     columns: dict[str, NDArray[np.generic]] = {name: np.empty(count) for name in MEASURES}
     columns |= {name: np.empty(count, dtype=np.int32) for name in COUNTS}
     columns["is_warm"] = np.empty(count, dtype=bool)
@@ -113,14 +125,18 @@ def technical_ratings(
     def rate(runs: slice) -> None:
         first = offsets[runs.start]
         rows = slice(int(first), int(offsets[runs.stop]))
+        filled = slice(int(places[rows.start]), int(places[rows.stop]))
+        if filled.start == filled.stop:
+            return
         bars = _Bars(high[rows], low[rows], close[rows], volume[rows], offsets[runs.start : runs.stop + 1] - first)
+        is_read, is_wanted = _reached(bars.offsets, wanted[rows]), wanted[rows]
         # 0 / 0 is wanted where a range is flat
         with np.errstate(invalid="ignore", divide="ignore"):
-            cast, measured = _rate(bars)
+            cast, measured = _rate(bars.of(is_read), _smooth(bars).of(is_read), bars.ages[is_read])
         for name, values in cast.items():
-            votes[name][rows] = values
+            votes[name][filled] = values[is_wanted[is_read]]
         for name, numbers in measured.items():
-            columns[name][rows] = numbers
+            columns[name][filled] = numbers[is_wanted[is_read]]
 
     with ThreadPoolExecutor(max_workers=threads) as pool:
         list(pool.map(rate, _blocks(offsets)))
@@ -132,6 +148,16 @@ def _blocks(offsets: Integers) -> list[slice]:
     kinds = offsets[:-1] // BLOCK
     edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1), len(kinds)] if len(kinds) else []
     return [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
+
+
+def _reached(offsets: Integers, wanted: Flags) -> Flags:
+    """Return which bars are wanted, or stand at most `REACH` bars before a wanted one of their run."""
+    found = np.flatnonzero(wanted)
+    places = np.arange(len(wanted))
+    following = np.append(found, 2 * len(wanted) + REACH)[np.searchsorted(found, places)]
+    ends = np.repeat(offsets[1:], np.diff(offsets))
+    is_reached: Flags = (following < ends) & (following - places <= REACH)
+    return is_reached
 
 
 class _Bars:
@@ -152,9 +178,17 @@ class _Bars:
         return np.maximum(self.high, self.before) - np.minimum(self.low, self.before)
 
     @cached_property
-    def trend(self) -> Floats:
-        """EMA 50 of the closes."""
-        return self.exponential(self.close, 50)
+    def ages(self) -> Integers:
+        """How many bars of its run stand before each."""
+        ages: Integers = np.arange(len(self.close)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        return ages
+
+    def of(self, rows: Flags) -> _Bars:
+        """These bars alone, in their runs."""
+        if rows.all():
+            return self
+        ends = np.concatenate([[0], np.cumsum(rows)])[self.offsets]
+        return _Bars(self.high[rows], self.low[rows], self.close[rows], self.volume[rows], ends.astype(np.int64))
 
     def lag(self, values: Floats, count: int = 1) -> Floats:
         """The values `count` bars earlier."""
@@ -221,39 +255,89 @@ class _Bars:
         return result
 
 
-def _rate(bars: _Bars) -> tuple[dict[str, Votes], dict[str, NDArray[np.generic]]]:
+@dataclass(frozen=True)
+class _Smoothings:
+    """What remembers every bar of its run: the EMAs of the closes by their length, the line of MACD and its signal, the
+    RSI, the average true range, and both directions and the average index of directional movement; all of 14 bars.
+    """
+
+    trends: Mapping[int, Floats]
+    line: Floats
+    signal: Floats
+    rsi: Floats
+    atr: Floats
+    up: Floats
+    down: Floats
+    adx: Floats
+
+    def of(self, rows: Flags) -> _Smoothings:
+        """Their values at these bars."""
+        if rows.all():
+            return self
+        trends = {length: values[rows] for length, values in self.trends.items()}
+        others = {name: values[rows] for name, values in vars(self).items() if name != "trends"}
+        return _Smoothings(trends=trends, **others)
+
+
+def _smooth(bars: _Bars) -> _Smoothings:
+    """Return the smoothings at every bar. Directional movement is that of Wilder (1978)."""
+    close = bars.close
+    trends = {length: bars.exponential(close, length) for length in (*AVERAGE_LENGTHS, 12, 13, 26)}
+    line = trends[12] - trends[26]
+    step = close - bars.before
+    gain, loss = bars.wilder(np.maximum(step, 0.0), 14), bars.wilder(np.maximum(-step, 0.0), 14)
+    rise, fall = bars.high - bars.lag(bars.high), bars.lag(bars.low) - bars.low
+    missing = np.where(np.isnan(rise + fall), np.nan, 0.0)
+    plus = np.where((rise > fall) & (rise > 0.0), rise, missing)
+    minus = np.where((fall > rise) & (fall > 0.0), fall, missing)
+    reach = bars.wilder(bars.true_range, 14)
+    up = PERCENT * _ratio(bars.wilder(plus, 14), reach)
+    down = PERCENT * _ratio(bars.wilder(minus, 14), reach)
+    return _Smoothings(
+        trends=trends,
+        line=line,
+        signal=bars.exponential(line, 9),
+        rsi=PERCENT * _ratio(gain, gain + loss),
+        atr=reach,
+        up=up,
+        down=down,
+        # a bar without direction is passed over
+        adx=bars.wilder(PERCENT * _ratio(np.abs(up - down), up + down), 14),
+    )
+
+
+def _rate(bars: _Bars, smooth: _Smoothings, ages: Integers) -> tuple[dict[str, Votes], dict[str, NDArray[np.generic]]]:
     """Return the votes by component, and the columns by name."""
-    averages, oscillators, indicators = _average_votes(bars), *_oscillator_votes(bars)
+    averages, oscillators = _average_votes(bars, smooth), _oscillator_votes(bars, smooth)
     rating_ma, ma_count = _mean_vote(averages)
     rating_other, other_count = _mean_vote(oscillators)
     both = (rating_ma + rating_other) / 2.0
     rating_all = np.where(np.isnan(rating_ma), rating_other, np.where(np.isnan(rating_other), rating_ma, both))
-    starts, lengths = bars.offsets[:-1], np.diff(bars.offsets)
-    earlier = np.arange(len(bars.close)) - np.repeat(starts, lengths)
     return averages | oscillators, {
         "rating_all": rating_all,
         "rating_ma": rating_ma,
         "rating_other": rating_other,
-        **indicators,
-        "atr": bars.wilder(bars.true_range, 14),
+        "rsi": smooth.rsi,
+        "adx": smooth.adx,
+        "atr": smooth.atr,
         "roc": 100.0 * (bars.close / bars.lag(bars.close, 9) - 1.0),
         "volatility_daily": 100.0 * _ratio(bars.true_range, np.abs(bars.low)),
         "volume_change": 100.0 * (_ratio(bars.volume, bars.lag(bars.volume)) - 1.0),
         "ma_vote_count": ma_count,
         "other_vote_count": other_count,
-        "bar_count": earlier + 1,
-        "is_warm": earlier >= WARM_BARS,
+        "bar_count": ages + 1,
+        "is_warm": ages >= WARM_BARS,
     }
 
 
-def _average_votes(bars: _Bars) -> dict[str, Votes]:
+def _average_votes(bars: _Bars, smooth: _Smoothings) -> dict[str, Votes]:
     """Return the votes of 15 moving averages: 1 where the average is below the close, -1 where it is above."""
     close = bars.close
     found = {}
     for length, average in zip(AVERAGE_LENGTHS, bars.means(close, *AVERAGE_LENGTHS), strict=True):
         found[f"sma_{length}"] = _against(close, average)
     for length in AVERAGE_LENGTHS:
-        found[f"ema_{length}"] = _against(close, bars.exponential(close, length))
+        found[f"ema_{length}"] = _against(close, smooth.trends[length])
     by_volume = _ratio(bars.mean(close * bars.volume, 20), bars.mean(bars.volume, 20))
     found["vwma_20"] = _against(close, by_volume)
     hull = bars.weighted(2.0 * bars.weighted(close, 4) - bars.weighted(close, 9), 3)
@@ -277,17 +361,15 @@ def _average_votes(bars: _Bars) -> dict[str, Votes]:
     return found
 
 
-def _oscillator_votes(bars: _Bars) -> tuple[dict[str, Votes], dict[str, Floats]]:
-    """Return the votes of 11 oscillators, and the indicators that stand beside the ratings: `rsi` and `adx`.
+def _oscillator_votes(bars: _Bars, smooth: _Smoothings) -> dict[str, Votes]:
+    """Return the votes of 11 oscillators.
 
     Rising and falling compare with the previous bar. A level alone is no vote, except for the ultimate oscillator.
     """
     high, low, close, before = bars.high, bars.low, bars.close, bars.before
+    trend, rsi = smooth.trends[50], smooth.rsi
     found = {}
 
-    step = close - before
-    gain, loss = bars.wilder(np.maximum(step, 0.0), 14), bars.wilder(np.maximum(-step, 0.0), 14)
-    rsi = PERCENT * _ratio(gain, gain + loss)
     found["rsi"] = _turning(rsi, bars.lag(rsi), 30.0, 70.0)
 
     [highest], [lowest] = bars.extremes(high, low, 14)
@@ -301,7 +383,13 @@ def _oscillator_votes(bars: _Bars) -> tuple[dict[str, Votes], dict[str, Floats]]
     cci = (typical - centre) / (0.015 * spread)
     found["cci"] = _turning(cci, bars.lag(cci), -100.0, 100.0)
 
-    found["adx"], adx = _directional(bars)
+    last_up, last_down = bars.lag(smooth.up), bars.lag(smooth.down)
+    strong = _above(smooth.adx, 20.0, PERCENT)
+    found["adx"] = _vote(
+        strong & _above(smooth.up, smooth.down, PERCENT) & _above(last_down, last_up, PERCENT),
+        strong & _above(smooth.down, smooth.up, PERCENT) & _above(last_up, last_down, PERCENT),
+        smooth.adx, last_up, last_down, smooth.up, smooth.down,
+    )  # fmt: skip
 
     middle = (high + low) / 2.0
     short, long = bars.means(middle, 5, 34)
@@ -319,27 +407,27 @@ def _oscillator_votes(bars: _Bars) -> tuple[dict[str, Votes], dict[str, Floats]]
     last = bars.lag(momentum)
     found["momentum"] = _vote(_above(momentum, last, close), _above(last, momentum, close), last)
 
-    line = bars.exponential(close, 12) - bars.exponential(close, 26)
-    signal = bars.exponential(line, 9)
-    found["macd"] = _vote(_above(line, signal, close), _above(signal, line, close), signal)
+    found["macd"] = _vote(
+        _above(smooth.line, smooth.signal, close), _above(smooth.signal, smooth.line, close), smooth.signal
+    )
 
     [most], [least] = bars.extremes(rsi, rsi, 14)
     reach = most - least
     # an RSI that stands still moves by rounding
     reach[reach <= TIE * PERCENT] = np.nan
     fast = bars.mean(PERCENT * (rsi - least) / reach, 3)
-    found["stochastic_rsi"] = _crossing(bars, fast, trend=bars.trend)
+    found["stochastic_rsi"] = _crossing(bars, fast, trend=trend)
 
     williams = -PERCENT * _ratio(highest - close, highest - lowest)
     found["williams"] = _turning(williams, bars.lag(williams), -80.0, -20.0)
 
-    average = bars.exponential(close, 13)
+    average = smooth.trends[13]
     bull, bear = high - average, low - average
     last_bull, last_bear = bars.lag(bull), bars.lag(bear)
     found["bull_bear"] = _vote(
-        _above(close, bars.trend, close) & _above(0.0, bear, close) & _above(bear, last_bear, close),
-        _above(bars.trend, close, close) & _above(bull, 0.0, close) & _above(last_bull, bull, close),
-        bars.trend, last_bull, last_bear, bull, bear,
+        _above(close, trend, close) & _above(0.0, bear, close) & _above(bear, last_bear, close),
+        _above(trend, close, close) & _above(bull, 0.0, close) & _above(last_bull, bull, close),
+        trend, last_bull, last_bear, bull, bear,
     )  # fmt: skip
 
     pressure = bars.means(close - np.minimum(low, before), 7, 14, 28)
@@ -347,28 +435,7 @@ def _oscillator_votes(bars: _Bars) -> tuple[dict[str, Votes], dict[str, Floats]]
     shares = _ratio(pressure, reach)
     ultimate = PERCENT * (4.0 * shares[0] + 2.0 * shares[1] + shares[2]) / 7.0
     found["ultimate"] = _vote(_above(ultimate, 70.0, PERCENT), _above(30.0, ultimate, PERCENT), ultimate)
-    return found, {"rsi": rsi, "adx": adx}
-
-
-def _directional(bars: _Bars) -> tuple[Votes, Floats]:
-    """Return the vote of Wilder's directional movement of 14 bars, and its average index (Wilder 1978)."""
-    rise, fall = bars.high - bars.lag(bars.high), bars.lag(bars.low) - bars.low
-    missing = np.where(np.isnan(rise + fall), np.nan, 0.0)
-    plus = np.where((rise > fall) & (rise > 0.0), rise, missing)
-    minus = np.where((fall > rise) & (fall > 0.0), fall, missing)
-    reach = bars.wilder(bars.true_range, 14)
-    up = PERCENT * _ratio(bars.wilder(plus, 14), reach)
-    down = PERCENT * _ratio(bars.wilder(minus, 14), reach)
-    # a bar without direction is passed over
-    index = bars.wilder(PERCENT * _ratio(np.abs(up - down), up + down), 14)
-    last_up, last_down = bars.lag(up), bars.lag(down)
-    strong = _above(index, 20.0, PERCENT)
-    vote = _vote(
-        strong & _above(up, down, PERCENT) & _above(last_down, last_up, PERCENT),
-        strong & _above(down, up, PERCENT) & _above(last_up, last_down, PERCENT),
-        index, last_up, last_down, up, down,
-    )  # fmt: skip
-    return vote, index
+    return found
 
 
 def _turning(values: Floats, last: Floats, low: float, high: float) -> Votes:

@@ -132,8 +132,9 @@ def regime_parts(returns: Floats, offsets: Integers) -> RegimeParts:
     flat, places = frozen(returns), frozen(offsets)
     whole, recent = np.empty((count, 9)), np.empty((count, 9))
     turbulence, ratio = haar_shares(returns, offsets), np.empty(count)
-    _kernels.moments(flat, places, HISTORY, whole)
-    _kernels.moments(flat, places, RECENT, recent)
+    everything = frozen(np.ones(count, dtype=bool))
+    _kernels.moments(flat, places, everything, HISTORY, whole)
+    _kernels.moments(flat, places, everything, RECENT, recent)
     _kernels.variance_ratio(flat, places, HISTORY, RATIO_LENGTH, ratio)
     hurst = hurst_exponents(returns, offsets, window=HISTORY)
     deviation, recent_deviation = whole[:, 1], recent[:, 1]

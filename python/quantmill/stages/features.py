@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantmill.frames import require_columns, require_sorted_unique
+from quantmill.frames import require_columns, require_sorted_unique, sorted_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Rows of one read: a market of thirty million bars passes through memory in pieces.
 BLOCK_ROWS = 500_000
+# A change before stands for all there is: work.bar_changes says 0001-01-01 then.
+YEAR_OF_FIRST_BARS = 1800
 # DuckDB writes what it gets in batches of this size on more than one thread, and one large batch on one.
 BATCH_ROWS = 122_880
 
@@ -30,16 +33,15 @@ MOVES = """
     select bars.symbol, bars.session_date, coalesce(bars.total_return_close, bars.close) as close, bars.volume,
         returns.simple_return
     from features.session_bars as bars
-    left join (select * from features.daily_returns where symbol between $first and $last) as returns
+    left join features.daily_returns as returns
         on bars.symbol = returns.symbol and bars.session_date = returns.session_date
     where bars.symbol between $first and $last
-    order by bars.symbol, bars.session_date
+        and (bars.session_date >= $since or list_contains($sparse::varchar[], bars.symbol))
 """
 RATED = """
     select symbol, session_date, high, low, close, volume, close_adjustment, known_at_utc
     from features.session_bars
     where symbol between $first and $last
-    order by symbol, session_date
 """
 SESSIONS = """
     select sessions.symbol, sessions.session_date, sessions.session_number, sessions.calendar_id, sessions.close,
@@ -51,7 +53,6 @@ SESSIONS = """
     ) as suspects
         on sessions.symbol = suspects.symbol and sessions.session_date = suspects.session_date
     where sessions.symbol between $first and $last
-    order by sessions.symbol, sessions.session_date
 """
 BARS = """
     select bars.symbol, bars.session_date, bars.session_number, bars.high, bars.low, bars.close, bars.close_adjustment,
@@ -60,7 +61,6 @@ BARS = """
     left join (select * from features.daily_returns where symbol between $first and $last) as returns
         on bars.symbol = returns.symbol and bars.session_date = returns.session_date
     where bars.symbol between $first and $last
-    order by bars.symbol, bars.session_date
 """
 
 
@@ -96,7 +96,9 @@ def suspect_moves(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
     `session` is the connection of the build, `read` are relations that only have to be built before; what the codes
     mean stands in `quantmill.features.health`.
     """
-    return _computed(session, "bar_spikes", "features.session_bars", MOVES, suspect_move_table)
+    from quantmill.features.health import BEFORE
+
+    return _computed(session, "bar_spikes", "features.session_bars", MOVES, suspect_move_table, reach=BEFORE)
 
 
 def session_counts(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader:
@@ -131,12 +133,15 @@ def technical_rating_table(bars: pa.Table, first: NDArray[np.datetime64] | None 
     require_sorted_unique(bars, by=("symbol", "session_date"), name="session_bars")
     runs = series_offsets(_codes(bars, "symbol"), _codes(bars, "close_adjustment"))
     high, low, close, volume = (_floats(bars, name) for name in ("high", "low", "close", "volume"))
-    found = technical_ratings(high, low, close, volume, runs)
+    wanted = None if first is None else _dates(bars) >= first
+    found = technical_ratings(high, low, close, volume, runs, wanted=wanted)
     votes = {f"vote_{name}": pa.array(cast, mask=cast == ABSENT) for name, cast in found.votes.items()}
-    table = _table(bars, ("symbol", "session_date", "known_at_utc"), found.columns)
+    rows = bars.select(["symbol", "session_date", "known_at_utc"])
+    rows = rows if wanted is None else rows.filter(pa.array(wanted))
+    table = _table(rows, ("symbol", "session_date", "known_at_utc"), found.columns)
     for name, cast in votes.items():
         table = table.append_column(name, cast)
-    return table if first is None else table.filter(pa.array(_dates(bars) >= first))
+    return table
 
 
 def suspect_move_table(bars: pa.Table, first: NDArray[np.datetime64]) -> pa.Table:
@@ -229,7 +234,7 @@ def factor_table(bars: pa.Table, first: NDArray[np.datetime64] | None = None) ->
     following = np.append(np.flatnonzero(wanted), len(rows))[np.searchsorted(np.flatnonzero(wanted), places)]
     is_read = (following < len(rows)) & (following - places < HISTORY)
     is_read &= series[np.minimum(following, len(rows) - 1)] == series if len(rows) else is_read
-    found = return_factors(returns[rows[is_read]], series_offsets(series[is_read]))
+    found = return_factors(returns[rows[is_read]], series_offsets(series[is_read]), wanted[is_read])
     kept = wanted[is_read]
     places, rows = places[wanted], rows[wanted]
     earlier = np.where(places > begins[wanted], liquidity[np.flatnonzero(is_row)[np.maximum(places - 1, 0)]], np.nan)
@@ -265,9 +270,8 @@ def market_proxies(session: Any, *, read: Sequence[Any]) -> pa.RecordBatchReader
     query = """
         select asset_class, session_date, symbol, simple_return, liquidity, periods_per_year, known_at_utc
         from work.regime_members where session_date between $first and $last
-        order by asset_class, session_date, symbol
     """
-    return _reader(session, query, days, proxy_table)
+    return _reader(session, query, ("asset_class", "session_date", "symbol"), days, proxy_table)
 
 
 def proxy_table(members: pa.Table) -> pa.Table:
@@ -369,15 +373,19 @@ def regime_table(proxies: pa.Table, weights: pa.Table) -> pa.Table:
     )
 
 
-def _computed(session: Any, follower: str, source: str, query: str, compute: Compute) -> pa.RecordBatchReader:
+def _computed(
+    session: Any, follower: str, source: str, query: str, compute: Compute, *, reach: int | None = None
+) -> pa.RecordBatchReader:
     """Return what `compute` makes of `query`, symbol by symbol, for the sessions that the model `follower` lacks.
 
     `source` is the relation whose rows are counted and divided into blocks. Histories of symbols that changed are read
-    as a whole: what remembers its past, such as a smoothed average, comes out as in a build of everything.
+    as a whole: what remembers its past, such as a smoothed average, comes out as in a build of everything. What reads
+    `reach` rows before its own, and no more, reads those: its query says with `$since` and `$sparse` where.
     """
     changes = dict(
         session.execute("select symbol, first_changed_date from work.pending_changes(?)", [follower]).fetchall()
     )
+    recent = {} if reach is None else _recent(session, source, changes, reach)
     counts = session.execute(f"select symbol, count(*) from {source} group by symbol order by symbol").fetchall()
 
     def since(rows: pa.Table) -> pa.Table:
@@ -386,25 +394,55 @@ def _computed(session: Any, follower: str, source: str, query: str, compute: Com
         places = listed.indices.to_numpy(zero_copy_only=False)
         return compute(rows, np.array(first, dtype="datetime64[D]")[places])
 
-    return _reader(session, query, [one for one in counts if one[0] in changes], since)
+    asked = [one for one in counts if one[0] in changes]
+    return _reader(session, query, ("symbol", "session_date"), asked, since, parameters=recent)
+
+
+def _recent(session: Any, source: str, changes: Mapping[str, date], reach: int) -> dict[str, Any]:
+    """Return the date `since` which at least `reach` rows stand before the first change of each symbol, and the symbols
+    that are too `sparse` for that: these are read as a whole.
+    """
+    whole = [symbol for symbol, changed in changes.items() if changed.year < YEAR_OF_FIRST_BARS]
+    if len(whole) == len(changes):
+        return {"since": date.min, "sparse": []}
+    first = min(changed for changed in changes.values() if changed.year >= YEAR_OF_FIRST_BARS)
+    since = first - timedelta(days=4 * reach)
+    rows = session.execute(
+        f"""
+        select symbol from {source} where session_date < $first
+        group by symbol having count(*) > count(*) filter (where session_date >= $since)
+            and count(*) filter (where session_date >= $since) < $reach
+        """,
+        {"first": first, "since": since, "reach": reach},
+    ).fetchall()
+    return {"since": since, "sparse": [*whole, *(symbol for (symbol,) in rows)]}
 
 
 def _reader(
-    session: Any, query: str, counts: Sequence[tuple[Any, int]], compute: Callable[[pa.Table], pa.Table]
+    session: Any,
+    query: str,
+    order: tuple[str, ...],
+    counts: Sequence[tuple[Any, int]],
+    compute: Callable[[pa.Table], pa.Table],
+    *,
+    parameters: Mapping[str, Any] = MappingProxyType({}),
 ) -> pa.RecordBatchReader:
     """Return the batches that `compute` makes of `query`, block by block of the ascending keys of `counts`.
 
-    Two blocks are computed while the one before is written; each reads through a cursor of its own.
+    The rows of a block reach `compute` ordered by the columns `order`. Two blocks are computed while the one before is
+    written; each reads through a cursor of its own.
     """
     import pyarrow as pa
 
     def block(first: Any, last: Any) -> list[pa.RecordBatch]:
-        rows = session.cursor().execute(query, {"first": first, "last": last}).to_arrow_table()
-        batches: list[pa.RecordBatch] = compute(rows).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        rows = session.cursor().execute(query, {"first": first, "last": last, **parameters}).to_arrow_table()
+        batches: list[pa.RecordBatch] = (
+            compute(sorted_rows(rows, by=order)).combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        )
         return batches
 
     # without a row, the names and kinds of the columns are still told
-    empty = session.execute(f"from ({query}) limit 0", {"first": None, "last": None}).to_arrow_table()
+    empty = session.execute(f"from ({query}) limit 0", {"first": None, "last": None, **parameters}).to_arrow_table()
     schema = compute(empty).schema
     blocks = list(_blocks(counts))
 

@@ -23,7 +23,7 @@ union all
 select
     'sessions with more than one accepted bar' as problem,
     count(*) as bar_count
-from {{ ref('bar_verdicts') }}
+from {{ unchecked(ref('bar_verdicts')) }}
 where verdict = 'ACCEPTED'
 group by symbol, session_date, adjustment
 having count(*) > 1

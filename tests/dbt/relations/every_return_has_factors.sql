@@ -4,7 +4,7 @@ select
     returns.session_date,
     returns.known_at_utc,
     factors.known_at_utc as factors_known_at_utc
-from {{ ref('daily_returns') }} as returns
-full outer join {{ ref('factor_history') }} as factors
+from {{ unchecked(ref('daily_returns')) }} as returns
+full outer join {{ unchecked(ref('factor_history')) }} as factors
     on returns.symbol = factors.symbol and returns.session_date = factors.session_date
 where returns.known_at_utc is distinct from factors.known_at_utc

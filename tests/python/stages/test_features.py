@@ -10,7 +10,14 @@ import pyarrow as pa
 import pytest
 from quantmill.errors import DataContractError
 from quantmill.features.regimes import RegimeWeights
-from quantmill.stages.features import factor_table, proxy_table, regime_table, session_count_table, suspect_move_table
+from quantmill.stages.features import (
+    factor_table,
+    proxy_table,
+    regime_table,
+    session_count_table,
+    suspect_move_table,
+    technical_rating_table,
+)
 
 START = date(2020, 1, 1)
 # the weights of every class, as the specification has them
@@ -149,6 +156,20 @@ def test_rows_from_a_session_on_are_those_of_the_whole_history() -> None:
         if row["symbol"] == "B" or (row["symbol"] == "A" and row["session_date"] >= days(650)[-1])
     ]  # fmt: skip
     assert factor_table(table, first).to_pylist() == kept
+
+
+def test_ratings_from_a_session_on_are_those_of_the_whole_history() -> None:
+    random = np.random.default_rng(7)
+    tables = []
+    for name in ("A", "B", "C"):
+        walk = 50 * np.exp(np.cumsum(random.normal(0, 0.02, 700)))
+        tables.append(bars(name, walk, volume=random.uniform(1, 2, 700), high=walk * random.uniform(1, 1.02, 700)))
+    table = pa.concat_tables(tables)
+    first = np.repeat(np.array([days(690)[-1], days(1)[0], date(2030, 1, 1)], dtype="datetime64[D]"), 700)
+    whole = technical_rating_table(table)
+    kept = np.repeat([True, True, False], 700)
+    kept[:689] = False
+    assert technical_rating_table(table, first).equals(whole.filter(pa.array(kept)))
 
 
 def test_suspect_moves_are_named_by_their_size() -> None:
