@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from quantmill.manifest.acquisition import load_acquisition
 from quantmill.manifest.home import writer_lock
@@ -330,6 +331,13 @@ def test_a_dry_run_prints_the_requests_that_the_command_makes_then(venue: Venue,
     assert run("bars", *scope)[0] == 0
     asked = [entry for entry in venue.requests(source="binance") if "klines" in entry.path]
     assert len(asked) == sum(one["requests"] for one in planned)
+    with duckdb.connect(str(warehouse.home.workbench)) as workbench:
+        workbench.execute(
+            "update ops.symbol_registry set lock_owner = ?, lock_until_utc = '2100-01-01'",
+            [f"killed process 999999999 on {socket.gethostname()}"],
+        )
+    again = json.loads(run("bars", *scope, "--dry-run", "--json")[1])
+    assert (again["asked"], again["saved"]) == ([], {"UP_TO_DATE": 2}), "JSON, though a lock would be taken over"
     code, out, _ = run("scan", *PROFILE, "--as-of", AFTER, "--dry-run", "--json")
     bodies = [one["body"] for one in json.loads(out)["asked"]]
     venue.requests_log.clear()
