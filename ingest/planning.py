@@ -1,4 +1,4 @@
-"""What a data command would ask for, without asking: the resolved requests, why each, and how long they take at least.
+"""What a data command would ask for, without asking: the resolved requests, why each, and about how long they take.
 
 Nothing is written: the workbench is open for reading alone. What waits in the landing for a replay is counted and not
 seen, as are symbols that only the scan of the same command would find.
@@ -39,7 +39,8 @@ class Asked:
     """One thing that would be asked for.
 
     `subject` is a symbol, a scanner, a market, or how many symbols; `count` the bars, rows or symbols of it; `requests`
-    how many requests it takes at least; `body` the first one's body where it has one.
+    how many requests it takes without a retry, of a scan with all the pages that it may have; `body` the first one's
+    body where it has one.
     """
 
     step: str
@@ -230,7 +231,7 @@ def _series(step: str, item: Item, rules: Rules, interfaces: Mapping[str, Stated
 
 
 def _seconds(asked: Sequence[Asked], interfaces: Mapping[str, StatedInterface], addresses: Mapping[str, str]) -> float:
-    """Return how long requests take at least by the pacing of their interfaces; one on this machine is not paced."""
+    """Return how long requests take by the pacing of their interfaces; one on this machine is not paced."""
     total = 0.0
     for interface in sorted({one.interface for one in asked}):
         stated = interfaces[interface]

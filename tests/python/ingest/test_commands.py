@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from quantmill.manifest.acquisition import load_acquisition
 from quantmill.manifest.home import writer_lock
@@ -337,6 +338,13 @@ def test_a_dry_run_prints_the_requests_that_the_command_makes_then(venue: Venue,
     assert run("bars", *scope)[0] == 0
     asked = [entry for entry in venue.requests(source="binance") if "klines" in entry.path]
     assert len(asked) == sum(one["requests"] for one in planned)
+    with duckdb.connect(str(warehouse.home.workbench)) as workbench:
+        workbench.execute(
+            "update ops.symbol_registry set lock_owner = ?, lock_until_utc = '2100-01-01'",
+            [f"killed process 999999999 on {socket.gethostname()}"],
+        )
+    again = json.loads(run("bars", *scope, "--dry-run", "--json")[1])
+    assert (again["asked"], again["saved"]) == ([], {"UP_TO_DATE": 2}), "JSON, though a lock would be taken over"
     code, out, _ = run("scan", *PROFILE, "--as-of", AFTER, "--dry-run", "--json")
     bodies = [one["body"] for one in json.loads(out)["asked"]]
     venue.requests_log.clear()
@@ -527,13 +535,14 @@ def test_a_replay_that_was_interrupted_takes_the_days_that_are_left(
     assert 0 < begun == distinct
     asked = json.loads(run(*replay, "--dry-run", "--json")[1])["asked"]
     whole = json.loads(run(*replay, "--dry-run", "--json", "--force")[1])["asked"]
-    assert all(one["reason"].endswith(", on 4 days") for one in whole)
-    requests = [sum(one["requests"] for one in some) for some in (asked, whole)]
+    one_day = json.loads(run("scan", *PROFILE, "--as-of", AFTER, "--dry-run", "--json")[1])["asked"]
+    planned = [sum(int(one["reason"].split()[-2]) for one in some) for some in (asked, whole)]
+    assert [one["requests"] for one in whole] == [4 * one["requests"] for one in one_day]
     venue.requests_log.clear()
     assert run(*replay)[0] == 0
     ((loads, days_of_scanners),) = warehouse.rows(scanned)
     assert begun < loads == days_of_scanners, "no scanner is asked twice for a day"
-    assert (requests[0], requests[1]) == (loads - begun, loads), "and a dry run had said so, of every day"
+    assert planned == [loads - begun, loads], "and a dry run had said so, of every day"
     assert run(*replay)[0] == 0
     assert warehouse.rows(scanned) == [(loads, loads)]
     with monkeypatch.context() as patch:

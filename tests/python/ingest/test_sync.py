@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -320,6 +321,29 @@ def test_who_the_source_no_longer_knows_is_delisted_after_ten_sessions(make: Any
     synchronise(one, [symbol])
     assert state(one, symbol)["status"] == "DELISTED"
     assert one.plan([symbol], is_forced=True).skipped == {"DELISTED": 1}
+
+
+def test_whom_a_scan_found_after_the_newest_list_of_its_venue_is_new_and_not_gone(make: Any) -> None:
+    def said(kind: Any, symbols: Sequence[str], at: datetime) -> Answer:
+        source = "binance" if kind == "execution_limits" else "tradingview"
+        rows = json.dumps([{"symbol": symbol} for symbol in symbols]).encode()
+        request = {"format": "json", "market": "spot", "scanner_id": "some"}
+        return Answer(
+            kind=kind, source=source, origin="http://127.0.0.1", request=request, state="complete", payload=rows,
+            extension="json", started_at=at, received_at=at,
+        )  # fmt: skip
+
+    kept, new, gone = "BINANCE:AUSDT", "BINANCE:BUSDT", "BINANCE:CUSDT"
+    one = make(Market())
+    land_answers(one.session, [said("scan", [kept, gone], AS_OF - 3 * DAY)])
+    land_answers(one.session, [said("execution_limits", [kept], AS_OF - 2 * DAY)])
+    assert {item.symbol: item.source for item in one.plan([kept, new, gone]).items} == {
+        kept: "binance", new: "binance_bulk", gone: "binance_bulk"
+    }  # fmt: skip
+    land_answers(one.session, [said("scan", [kept, new], AS_OF - DAY)])
+    assert {item.symbol: item.source for item in one.plan([kept, new, gone]).items} == {
+        kept: "binance", new: "binance", gone: "binance_bulk"
+    }  # fmt: skip
 
 
 def test_who_is_listed_again_keeps_the_time_in_which_he_was_not(make: Any, warehouse: Any) -> None:
