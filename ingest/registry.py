@@ -475,7 +475,8 @@ def describe_health(
                 coalesce(behind.sessions_behind, 0) as sessions_behind, coalesce(expected_count, 0) as expected_count,
                 coalesce(missing_count, 0) as missing_count, coalesce(longest_stall, 0) as longest_stall,
                 coalesce(adjusted_missing_count, 0) as adjusted_missing_count,
-                coalesce(longest_run, 0) as longest_run, coalesce(has_closed_days, false) as has_closed_days, gaps, missing_sessions, facts.calendar_id, case
+                coalesce(has_closed_days, false) as has_closed_days,
+                coalesce(longest_run, 0) as longest_run, gaps, missing_sessions, facts.calendar_id, case
                     when reach.symbol is null then 'MISSING'
                     when known.status = 'TOXIC' then 'TOXIC'
                     when facts.calendar_id = '24/7'
@@ -501,8 +502,8 @@ def describe_health(
             left join ops.symbol_registry as known on known.symbol = facts.symbol
         )
         select symbol, verdict,
-            case when verdict = 'OK' and missing_count = 0 and has_closed_days then 'OK (MARKET CLOSED)' else verdict end
-                as label,
+            case when verdict = 'OK' and missing_count = 0 and has_closed_days then 'OK (MARKET CLOSED)'
+                else verdict end as label,
             array_to_string(list_filter([
                 case when verdict = 'TOXIC' then registry_reason end,
                 case when calendar_id is null then 'UNKNOWN_EXCHANGE' end,
