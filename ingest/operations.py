@@ -510,6 +510,7 @@ class Cycle:
 
         def work(result: Result) -> None:
             result.health = self.synchroniser().health(symbols)
+            result.notes += _label_lines(result.health)
             self._judge_health(result, is_gate=True)
             self._list_for_review(result)
 
@@ -703,3 +704,13 @@ METADATA_FIELDS = (
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+
+
+def _label_lines(health: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table of how many symbols have each label, and between which sessions their last ones lie."""
+    lines = []
+    for label, count in sorted(Counter(row["label"] for row in health).items()):
+        last = sorted(row["last_session"] for row in health if row["label"] == label and row["last_session"])
+        reach = f"last sessions {last[0]} to {last[-1]}" if last else "no session"
+        lines.append(f"  {label:<18} {count:>7,} symbols, {reach}")
+    return lines

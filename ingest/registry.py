@@ -363,7 +363,8 @@ def describe_health(
 ) -> list[dict[str, Any]]:
     """Return the health of each symbol at `as_of` by its stored final daily bars, by symbol.
 
-    Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), reasons, last_session, expected_session,
+    Keys: symbol, verdict (OK, MISSING, TOXIC, STALE, DEGRADED), label (the verdict as it is shown: OK (MARKET CLOSED)
+    where dates have holes and no session is among them), reasons, last_session, expected_session,
     expected_count, missing_count, adjusted_missing_count, gaps (missing sessions that nothing excuses, newest first),
     registry status and reason, unknown_since (the day since which a source does not know it). The window is the last
     500 sessions up to the last complete one. Prices are judged; the total-return series alone is, where a symbol has no
@@ -441,6 +442,7 @@ def describe_health(
         ),
         summed as (
             select symbol, any_value(calendar_id) as calendar_id, count(*) as expected_count,
+                date_diff('day', min(session_date), max(session_date)) + 1 > count(*) as has_closed_days,
                 count(*) filter (where is_missing) as missing_count, max(stall) as longest_stall,
                 -- a dollar coin may close at one dollar day after day
                 any_value(calendar_id) = '24/7' and median(abs(close - 1)) < {PEG_SHARE} as is_pegged,
@@ -473,6 +475,7 @@ def describe_health(
                 coalesce(behind.sessions_behind, 0) as sessions_behind, coalesce(expected_count, 0) as expected_count,
                 coalesce(missing_count, 0) as missing_count, coalesce(longest_stall, 0) as longest_stall,
                 coalesce(adjusted_missing_count, 0) as adjusted_missing_count,
+                coalesce(has_closed_days, false) as has_closed_days,
                 coalesce(longest_run, 0) as longest_run, gaps, missing_sessions, facts.calendar_id, case
                     when reach.symbol is null then 'MISSING'
                     when known.status = 'TOXIC' then 'TOXIC'
@@ -498,7 +501,10 @@ def describe_health(
             left join arrived on arrived.calendar_id = facts.calendar_id
             left join ops.symbol_registry as known on known.symbol = facts.symbol
         )
-        select symbol, verdict, array_to_string(list_filter([
+        select symbol, verdict,
+            case when verdict = 'OK' and missing_count = 0 and has_closed_days then 'OK (MARKET CLOSED)'
+                else verdict end as label,
+            array_to_string(list_filter([
                 case when verdict = 'TOXIC' then registry_reason end,
                 case when calendar_id is null then 'UNKNOWN_EXCHANGE' end,
                 case when sessions_behind > 0 then 'SESSIONS_BEHIND:' || sessions_behind end,

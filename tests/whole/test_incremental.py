@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -91,6 +91,18 @@ def rename(home: Home) -> None:
         )
 
 
+def pay(home: Home, symbol: str, *days: date) -> None:
+    """Dividends of one a share were landed, with the ex-dates given."""
+    with duckdb.connect(str(home.workbench)) as connection:
+        for number, day in enumerate(days):
+            epoch = datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC).timestamp()
+            connection.execute(
+                "insert into raw.corporate_actions (load_id, row_number, symbol, received_at_utc, payload)"
+                " select max(load_id) || '-', ?, ?, timestamp '2023-04-29 06:00:00', ? from raw.loads",
+                [number, symbol, json.dumps({"action": "dividend", "date": epoch, "amount": 1.0})],
+            )
+
+
 def verdict(home: Home, symbol: str, day: date) -> str:
     """What was said of the data of a symbol at the close of a day."""
     [(found,)] = ask(
@@ -99,7 +111,7 @@ def verdict(home: Home, symbol: str, day: date) -> str:
     return str(found)
 
 
-def land(home: Home, name: str, received: str, bars: Bars) -> None:
+def land(home: Home, name: str, received: str, bars: Bars, *arguments: str) -> None:
     path = home.state / f"{name}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -110,7 +122,7 @@ def land(home: Home, name: str, received: str, bars: Bars) -> None:
         )
     landed = ingest(
         home, "import", str(path), "--source", "test", "--received-at", received, "--symbol-column", "symbol",
-        "--date-column", "date",
+        "--date-column", "date", *arguments,
     )  # fmt: skip
     assert landed.code == 0, landed.output
 
@@ -166,6 +178,8 @@ def market(make_home: Callable[[str], Home]) -> Home:
     ]
     land(home, "history", "2023-04-22T06:00:00Z", [*rows, *euro(EURO_COIN, last=until), *share(last=until)])
     keep_out(home, "NYSE:S5", "DUPLICATE_ROW", "warning", date(2022, 10, 5))
+    pay(home, "NYSE:S4", date(2022, 6, 8))
+    pay(home, "NYSE:S6", date(2022, 6, 8))
     built(home)
     return home
 
@@ -192,12 +206,17 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
         *walk("NYSE:S9", first=date(2022, 6, 1)),
         *euro(EURO),
     ]
+    adjusted = [(s, d, c * 0.9) for s, d, c in walk("NYSE:S6") if d >= date(2023, 1, 3)]
     assert verdict(market, EURO_COIN, date(2023, 1, 20)) == "DEGRADED"
     assert verdict(market, "NYSE:S5", date(2022, 10, 5)) == "OK"
     land(market, "late", "2023-04-29T06:00:00Z", late)
+    land(market, "adjusted", "2023-04-29T07:00:00Z", adjusted, "--adjustment", "total_return")
     said = ingest(market, "resolve", "NYSE:S2", "2022-11-09", "--code", "EXTREME", "--reason", "it was bid for")
     assert said.code == 0, said.output
-    # what arrives without a bar: a rename, a bar that was kept out, and a symbol that turned toxic
+    # what arrives without a bar: a second dividend and a first one, a rename, a bar that was kept out, and a symbol
+    # that turned toxic
+    pay(market, "NYSE:S4", date(2023, 2, 8), date(2023, 3, 8))
+    pay(market, "NYSE:S1", date(2023, 2, 8))
     rename(market)
     keep_out(market, "NYSE:S0", "CROSS_LEVEL", "reject", date(2022, 9, 7))
     with duckdb.connect(str(market.workbench)) as connection:
@@ -207,6 +226,11 @@ def test_new_days_and_late_words_leave_what_a_build_of_everything_would(
     assert ask(
         market, "select first_changed_date from work.bar_changes where symbol = 'NYSE:S3' order by change_number"
     )[-1] == (date(2022, 12, 7),)
+    first = "select min(first_changed_date) from work.bar_changes where change_number = 3 and symbol = 'NYSE:{}'"
+    assert ask(market, first.format("S4")) == [(date(2023, 2, 7),)]
+    assert ask(market, first.format("S1")) == [(date(1, 1, 1),)]
+    paid = ask(market, "select symbol, acts_on from work.action_effects where status = 'COUNTED' order by all")
+    assert [symbol[-2:] for symbol, _ in paid] == ["S1", "S4", "S4", "S4"]
     spike = "select resolution from features.bar_spikes where symbol = 'NYSE:S2' and code = 'EXTREME'"
     assert ask(market, spike) == [("it was bid for",)]
     assert verdict(market, EURO_COIN, date(2023, 1, 20)) == "OK"

@@ -27,6 +27,26 @@ described as (
 
 ),
 
+daily as (
+
+    select
+        symbol,
+        load_id,
+        adjustment,
+        opened_at_utc,
+        is_final
+    from {{ ref('stg_bars') }}
+    where interval = '1d'
+
+),
+
+actors as (
+
+    select distinct symbol
+    from {{ ref('stg_corporate_actions') }}
+
+),
+
 -- what else the rows of a symbol rest on, whenever it was said: earlier names whose bars are its own, sets of assets
 -- that stand still by design, and a symbol whose newest load was toxic
 said as (
@@ -48,6 +68,20 @@ said as (
         status as words
     from {{ ref('stg_symbol_registry') }}
     where status = 'TOXIC'
+    union all
+    -- with its first dividend or split the total return of a symbol is made of its prices, from its first bar on
+    select
+        symbol,
+        'actions' as words
+    from actors
+    union all
+    -- a landed total return takes the place of that, also where it does not reach
+    select distinct
+        daily.symbol,
+        'total_return' as words
+    from daily
+    inner join actors on daily.symbol = actors.symbol
+    where daily.adjustment = 'total_return'
 
 ),
 
@@ -58,19 +92,6 @@ worded as (
         md5(string_agg(words, ',' order by words)) as digest
     from said
     group by symbol
-
-),
-
-daily as (
-
-    select
-        symbol,
-        load_id,
-        adjustment,
-        opened_at_utc,
-        is_final
-    from {{ ref('stg_bars') }}
-    where interval = '1d'
 
 ),
 
@@ -124,6 +145,15 @@ landed as (
         -- the session at whose close a scan is known begins at most a day before
         cast(scanned_at_utc as date) - 1 as stated_date
     from {{ ref('stg_scan_rows') }}
+    union all
+    select
+        symbol,
+        load_id,
+        null as opened_at_utc,
+        false as is_final,
+        -- the session of its ex-date begins at most a day before; a split restates the amounts of all before it
+        case when action = 'split' then date '0001-01-01' else cast(acts_at_utc as date) - 1 end as stated_date
+    from {{ ref('stg_corporate_actions') }}
 
 ),
 

@@ -55,13 +55,19 @@ placed as (
         counted.*,
         counted.sessions_behind > 0 and traded.session_number is not null as is_missing_alone,
         pegged.symbol is not null as is_pegged,
-        last_session.session_date as last_session_date
+        last_session.session_date as last_session_date,
+        -- days of the window on which the market was closed
+        counted.session_date - first_session.session_date + 1 > counted.expected_sessions as has_closed_days
     from counted
     left join traded on counted.calendar_id = traded.calendar_id and counted.session_number = traded.session_number
     left join {{ ref('market_calendar') }} as last_session
         on
             counted.calendar_id = last_session.calendar_id
             and counted.session_number - counted.sessions_behind = last_session.session_number
+    left join {{ ref('market_calendar') }} as first_session
+        on
+            counted.calendar_id = first_session.calendar_id
+            and counted.session_number - counted.expected_sessions + 1 = first_session.session_number
     left join pegged
         on
             counted.symbol = pegged.symbol
@@ -70,7 +76,7 @@ placed as (
 
 ),
 
-final as (
+judged as (
 
     select
         -- keys
@@ -105,9 +111,34 @@ final as (
         -- what it rests on
         cast(expected_sessions as integer) as expected_sessions,
         cast(missing_sessions as integer) as missing_sessions,
-        last_session_date
+        last_session_date,
+        coalesce(has_closed_days, false) as has_closed_days
 
     from placed
+
+),
+
+final as (
+
+    select
+        -- keys
+        symbol,
+        as_of_date,
+
+        -- the verdict, and how it is shown
+        verdict,
+        case
+            when verdict = 'OK' and missing_sessions = 0 and has_closed_days then 'OK (MARKET CLOSED)'
+            else verdict
+        end as label,
+        reasons,
+
+        -- what it rests on
+        expected_sessions,
+        missing_sessions,
+        last_session_date
+
+    from judged
 
 )
 

@@ -54,6 +54,51 @@ bars as (
 
 ),
 
+-- dividends of symbols without a landed total return: what one share grows to when they are reinvested at the close.
+-- Growth starts with the first bar, so that a later dividend changes no earlier value
+growths as (
+
+    select
+        symbol,
+        session_date,
+        product(growth) over (
+            partition by symbol order by session_date rows between unbounded preceding and current row
+        ) as growth
+    from (
+        select
+            symbol,
+            session_date,
+            product(growth order by acts_on, action) as growth
+        from {{ ref('action_effects') }}
+        where status <> 'TOTAL_RETURN_LANDED' and session_date is not null
+        group by symbol, session_date
+        union all
+        select distinct
+            symbol,
+            date '0001-01-01' as session_date,
+            1.0 as growth
+        from {{ ref('action_effects') }}
+        where status <> 'TOTAL_RETURN_LANDED'
+    )
+
+),
+
+grown as (
+
+    select
+        bars.* replace (
+            bars.close * growths.growth as total_return_close,
+            'dividends on ' || bars.adjustment as total_return_source
+        )
+    from bars
+    asof inner join growths on bars.symbol = growths.symbol and bars.session_date >= growths.session_date
+    union all by name
+    select bars.*
+    from bars
+    where bars.symbol not in (select growths.symbol from growths)
+
+),
+
 final as (
 
     select
@@ -85,7 +130,7 @@ final as (
         session_number,
         close_utc as known_at_utc
 
-    from bars
+    from grown
 
 )
 

@@ -39,21 +39,25 @@ def last_rows(rows: Floats, function: object, **arguments: object) -> Floats:
 
 
 def test_the_entropy_of_seven_values_is_the_worked_one() -> None:
+    """M1."""
     found = permutation_entropies(np.array([4.0, 7, 9, 10, 6, 11, 3]), np.array([0, 7]), least=7)[-1]
     assert found == pytest.approx(0.588762, abs=5e-7)
 
 
 def test_an_alternating_series_has_the_entropy_of_two_patterns() -> None:
+    """M1, by the stable rule."""
     assert last([1.0, -1.0] * 30)["entropy"] == pytest.approx(0.386853, abs=5e-7)
 
 
 def test_the_efficiency_of_ten_returns_is_the_worked_one() -> None:
+    """M2."""
     returns = [0.02, -0.01, 0.03, -0.01, 0.02, 0.01, -0.02, 0.02, 0.01, -0.01]
     assert last(returns)["efficiency"] == pytest.approx(0.375)
     assert math.isnan(last(returns[:9])["efficiency"])
 
 
 def test_the_shortfall_of_twenty_and_of_twenty_five_returns_are_the_worked_ones() -> None:
+    """M16."""
     twenty = [-0.06, *[0.01] * 18, -0.10]
     assert last(twenty)["cvar"] == pytest.approx(-0.10)
     assert last([*twenty, *[0.01] * 5])["cvar"] == pytest.approx(-0.092)
@@ -67,6 +71,7 @@ def test_a_short_gains_what_the_long_loses_and_loses_no_more_than_its_stake() ->
 
 
 def test_the_expected_rescaled_range_is_that_of_anis_and_lloyd() -> None:
+    """M20."""
     found = [expected_rescaled_range(lag) for lag in (8, 16, 32, 64)]
     assert found == pytest.approx([2.6246, 4.0355, 6.0655, 8.9656], abs=5e-5)
 
@@ -148,7 +153,9 @@ def noise() -> Floats:
 
 
 def test_the_corrected_hurst_exponent_of_noise_is_a_half(noise: Floats) -> None:
+    """First stated as 0.497 for 252 returns; simulated with more series it is 0.4964."""
     found = last_rows(noise, hurst_exponents)
+    assert found.mean() == pytest.approx(0.497, abs=4 * 0.0633 / math.sqrt(SERIES))
     assert found.mean() == pytest.approx(0.4964, abs=4 * 0.0633 / math.sqrt(SERIES))
     assert found.std() == pytest.approx(0.0633, abs=4 * 0.0633 / math.sqrt(2 * SERIES))
 

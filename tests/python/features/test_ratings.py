@@ -68,14 +68,16 @@ RECORDED = market(7, 3000, 0.001).iloc[:292]
 
 
 def test_four_of_fifteen_and_two_of_eleven_make_the_recorded_rating() -> None:
+    """F-14."""
     found = {name: values[-1] for name, values in rate(RECORDED).columns.items()}
     assert (found["ma_vote_count"], found["other_vote_count"]) == (15, 11)
-    assert found["rating_ma"] == 4 / 15
-    assert found["rating_other"] == 2 / 11
+    assert found["rating_ma"] == 4 / 15 == pytest.approx(0.2667, abs=5e-5)
+    assert found["rating_other"] == 2 / 11 == pytest.approx(0.1818, abs=5e-5)
     assert found["rating_all"] == pytest.approx(0.2242, abs=5e-5)
 
 
 def test_a_weighting_that_fits_the_recorded_bar_alone_fails_on_the_next() -> None:
+    """F-14."""
     columns = rate(RECORDED).columns
     blend = 0.574 * columns["rating_ma"] + 0.3914 * columns["rating_other"]
     assert blend[-1] == pytest.approx(columns["rating_all"][-1], abs=5e-5)
@@ -83,6 +85,7 @@ def test_a_weighting_that_fits_the_recorded_bar_alone_fails_on_the_next() -> Non
 
 
 def test_rules_of_levels_alone_are_one_vote_off_on_the_recorded_bar() -> None:
+    """F-14."""
     votes, _ = plain.votes_and_indicators(RECORDED)
     wrong = plain.rated(plain.level_only(votes, RECORDED), KINDS)
     assert wrong["rating_other"].iloc[-1] == pytest.approx(0.2727, abs=5e-5)

@@ -166,7 +166,8 @@ def test_a_strict_audit_of_stale_symbols_ends_with_four_and_opens_no_connection(
     code, out, err = run("audit", *PROFILE, *scope, "--as-of", AFTER, "--strict")
     assert (code, err.startswith("HealthGateError: audit: ")) == (4, True)
     assert "make data-repair PROFILE=simulated_crypto" in err
-    assert out.count("STALE") >= 9
+    assert out.count(": STALE") == 9
+    assert "  STALE                    9 symbols, last sessions 2025-12-20 to 2025-12-20\n" in out
     assert run("audit", *PROFILE, *scope, "--as-of", AFTER)[0] == 0
 
 

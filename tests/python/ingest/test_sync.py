@@ -373,7 +373,7 @@ def test_a_daily_bar_that_closed_at_midnight_is_fresh_for_24_hours(make: Any, mo
     synchronise(make(market), [symbol])
     day, hour, minute = moment
     later = make(market, as_of=datetime(2024, 3, day, hour, minute, tzinfo=UTC))
-    assert later.health([symbol])[0]["verdict"] == verdict
+    assert (later.health([symbol])[0]["verdict"], later.health([symbol])[0]["label"]) == (verdict, verdict)
 
 
 def test_a_total_return_makes_nobody_up_to_date_whose_prices_did_not_come(make: Any) -> None:
@@ -412,10 +412,10 @@ def test_who_lacks_the_last_session_that_another_has_is_degraded(make: Any) -> N
     rules = Rules(bar_sources=("tradingview",), lookback_sessions=30)
     one = make(market, rules)
     synchronise(one, [late])
-    assert [row["verdict"] for row in one.health([late])] == ["OK"]
+    assert [(row["verdict"], row["label"]) for row in one.health([late])] == [("OK", "OK")]
     synchronise(one, [late, "AMEX:IEF"])
-    assert [(row["symbol"], row["verdict"]) for row in one.health([late, "AMEX:IEF"])] == [
-        ("AMEX:IEF", "OK"),
+    assert [(row["symbol"], row["label"]) for row in one.health([late, "AMEX:IEF"])] == [
+        ("AMEX:IEF", "OK (MARKET CLOSED)"),
         (late, "DEGRADED"),
     ]
 
