@@ -11,8 +11,8 @@ from ingest.loads import land_words
 
 def say(session: Any, symbol: str, new_symbol: str, code: str = LISTING) -> None:
     row = {
-        "symbol": symbol, "new_symbol": new_symbol, "verdict": "LISTED_AS" if code == LISTING else "JOINED", "code": code, "adjustments": [],
-        "is_renamed": code == "ALIAS_OVERLAP",
+        "symbol": symbol, "new_symbol": new_symbol, "code": code, "adjustments": [],
+        "verdict": "LISTED_AS" if code == LISTING else "JOINED", "is_renamed": code == "ALIAS_OVERLAP",
         "detail": f"see load {session.landing.last_load_id()}",
     }  # fmt: skip
     land_words(session, "symbol_aliases", source="tradingview", origin="symbol lookup", rows=[row])
