@@ -41,7 +41,7 @@ RENAMED = """
     select symbol as old_symbol, (payload ->> 'new_symbol') as new_symbol, (payload ->> 'renamed_on') as renamed_on,
         (payload ->> 'code') as code
     from (
-        select * from raw.symbol_aliases
+        select * from raw.symbol_aliases where (payload ->> 'verdict') is distinct from 'LISTED_AS'
         qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
     )
     where (payload ->> 'is_renamed') = 'true'

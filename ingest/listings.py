@@ -33,14 +33,16 @@ def known_listings(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """
     words = {
         symbol: (new_symbol, number)
-        for number, (symbol, new_symbol, code) in enumerate(
-            connection.execute("""
-                select symbol, payload ->> 'new_symbol', payload ->> 'code' from raw.symbol_aliases
+        for number, (symbol, new_symbol) in enumerate(
+            connection.execute(
+                """
+                select symbol, payload ->> 'new_symbol' from raw.symbol_aliases where payload ->> 'code' = ?
                 qualify row_number() over (partition by symbol order by received_at_utc desc, load_id desc) = 1
                 order by received_at_utc, load_id
-            """).fetchall()
+                """,
+                [LISTING],
+            ).fetchall()
         )
-        if code == LISTING
     }
     found = {}
     for symbol, first in words.items():

@@ -1,10 +1,12 @@
 -- One row per symbol, earlier symbol of it and adjustment: until when the bars of the earlier one are its history.
 with recursive
 
+-- where a symbol lists says nothing of what it was called before
 newest as (
 
     select *
     from {{ ref('stg_symbol_aliases') }}
+    where verdict <> 'LISTED_AS'
     qualify row_number() over (partition by old_symbol order by received_at_utc desc, load_id desc) = 1
 
 ),

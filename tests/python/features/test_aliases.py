@@ -69,6 +69,16 @@ def test_sessions_before_the_first_own_bar_are_those_of_the_earlier_name() -> No
     assert pipeline.ask("select valid_from from symbols where symbol = ?", NEW) == [(FIRST,)]
 
 
+def test_a_later_word_on_where_the_earlier_name_lists_parts_no_history() -> None:
+    pipeline = market(OLD, NEW)
+    bars(pipeline, OLD, 0, 10, 100.0)
+    bars(pipeline, NEW, 10, 5, 500.0)
+    alias(pipeline, OLD, NEW)
+    alias(pipeline, OLD, NEWEST, verdict="LISTED_AS", load_id="b")
+    pipeline.build("session_bars")
+    assert len(closes(pipeline, NEW)) == 15
+
+
 def test_histories_without_a_proof_and_with_a_withdrawn_one_stay_apart() -> None:
     for later in ("SEPARATE", "WITHDRAWN"):
         pipeline = market(OLD, NEW)
