@@ -246,3 +246,34 @@ def test_a_build_of_nothing_new_computes_nothing(market: Home) -> None:
         assert ask(market, f"select count(*) from work.{table}") == [(0,)], table
     changes = ask(market, "select max(change_number) from work.bar_changes")
     assert ask(market, "select distinct change_number from work.built_models") == changes
+
+
+def test_a_test_looks_at_what_was_built_since_it_passed_and_dbt_test_at_everything(market: Home) -> None:
+    key = "unique_key_session_bars_symbol__session_date"
+    double = "insert into features.session_bars from features.session_bars where symbol = 'NYSE:S4' and session_date = "
+
+    def judged() -> int:
+        return dbt_build(market, "--select", key).code
+
+    def change(query: str) -> None:
+        with duckdb.connect(str(market.workbench)) as connection:
+            connection.execute(query)
+
+    assert judged() == 0
+    assert ask(market, "select check_name from work.passed_checks") == [(key,)]
+    # nobody builds rows of 2022 now
+    change(double + "'2022-06-01'")
+    assert judged() == 0
+    change("create table if not exists work.twice as select distinct * from features.session_bars")
+    change("delete from features.session_bars where symbol = 'NYSE:S4'")
+    change("insert into features.session_bars from work.twice where symbol = 'NYSE:S4'; drop table work.twice")
+    day = LAST + timedelta(days=3)
+    land(market, "next", "2023-05-02T06:00:00Z", [("NYSE:S4", day, 50.0)])
+    built(market)
+    change(double + f"'{day}'")
+    # a failure is not forgotten by the next build
+    assert (judged(), judged()) == (1, 1)
+    change("delete from work.passed_checks")
+    change(f"delete from features.session_bars where symbol = 'NYSE:S4' and session_date = '{day}'")
+    change(double + "'2022-06-01'")
+    assert judged() == 1

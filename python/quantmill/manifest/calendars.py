@@ -100,6 +100,7 @@ def calendar_sessions(
     import pyarrow as pa
 
     names = set(exchange_calendars.get_calendar_names()) if corrections else set()
+    own_name = exchange_calendars.calendar_utils.resolve_alias
     for one in corrections:
         if one.calendar_id not in names:
             raise _wrong(
@@ -137,7 +138,7 @@ def calendar_sessions(
             [
                 one
                 for one in corrections
-                if one.calendar_id == calendar_id and start <= one.session_date <= LAST_SESSION
+                if own_name(one.calendar_id) == own_name(calendar_id) and start <= one.session_date <= LAST_SESSION
             ],
         )
         parts.append(

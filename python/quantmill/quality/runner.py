@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -71,14 +72,17 @@ def judge(
     `judged_counts` gives the rows of each relation. A rule whose query or expectation raises is an outcome with status
     error; where Great Expectations does not import, every rule is.
     """
-    missing = engine.import_error()
+    # the import takes seconds of one thread, and so do the queries, which do not need it
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        imported = pool.submit(engine.import_error)
+        found = {rule.name: _find(connection, subject, rule) for rule in rules if rule.failing_rows is not None}
+        missing = imported.result()
     if missing:
         text = f"{NOT_JUDGED}: {missing}; {INSTALL}"
         outcomes = [Outcome(rule, "error", 0, "", judged_counts[rule.relation], text, 0.0) for rule in rules]
         with pages.replaced(folder) as written:
             pages.finish(written, subject, outcomes)
         return outcomes
-    found = {rule.name: _find(connection, subject, rule) for rule in rules if rule.failing_rows is not None}
     batches, errors = _batches(connection, subject, rules, found)
     with pages.replaced(folder) as written:
         answers = engine.ask(batches, written)
@@ -139,12 +143,38 @@ def _batches(
                 wanted += [name for rule in readable for name in rule.columns if name not in wanted]
                 wanted = list(dict.fromkeys(wanted))
                 try:
-                    frame = connection.sql(f"select {', '.join(wanted)} from {source} order by all").df()
+                    condition = " or ".join(f"({_may_fail(connection, source, rule)})" for rule in readable)
+                    frame = connection.sql(
+                        f"select {', '.join(wanted)} from {source} as judged where {condition} order by all"
+                    ).df()
                 except duckdb.Error as error:
                     errors |= {rule.name: f"{type(error).__name__}: {error}" for rule in readable}
                 else:
                     batches.append(engine.Batch(f"{suite}_{relation}", frame, tuple(readable)))
     return batches, errors
+
+
+def _may_fail(connection: duckdb.DuckDBPyConnection, source: str, rule: Rule) -> str:
+    """Return a condition in SQL that holds for every row of `source` that may fail an expectation.
+
+    What sound rows there are beside them changes no answer, so the columns of a whole market need not become a frame.
+    """
+    names = ", ".join(rule.columns)
+    if rule.expectation == "ExpectColumnValuesToNotBeNull" and set(rule.arguments) == {"column"}:
+        return f"{names} is null or cast({names} as varchar) = 'nan'"
+    if rule.expectation == "ExpectColumnValuesToBeBetween" and not set(rule.arguments) - {
+        "column", "min_value", "max_value"
+    }:  # fmt: skip
+        limits = ((">=", rule.arguments.get("min_value")), ("<=", rule.arguments.get("max_value")))
+        if all(limit is None or isinstance(limit, int | float) for _, limit in limits):
+            held = [f"{names} {sign} {limit!r}" for sign, limit in limits if limit is not None]
+            return f"not ({' and '.join(held)})" if held else "true"
+    if rule.expectation == "ExpectCompoundColumnsToBeUnique" and set(rule.arguments) == {"column_list"}:
+        repeated = f"select {names} from {source} as listed group by {names} having count(*) > 1"
+        if not connection.sql(f"select 1 from ({repeated}) limit 1").fetchall():
+            return "false"
+        return f"row({names}) in (select row({names}) from ({repeated}))"
+    return "true"
 
 
 def _failing_frame(rules: Sequence[Rule], found: Mapping[str, _Found]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +25,8 @@ JUDGES = ("great-expectations", "pandas", "duckdb")
 class Subject:
     """Whose data are judged, as of when and how strictly. `as_of_utc` has no time zone; symbols are sorted.
 
-    `volume` is what the profile declares of its bars: present or absent.
+    `volume` is what the profile declares of its bars: present or absent. `calendars` are pairs of symbol and calendar:
+    those that its bars are on, where they were looked up once for all queries.
     """
 
     profile: str
@@ -33,6 +34,16 @@ class Subject:
     as_of_utc: datetime
     symbols: tuple[str, ...]
     volume: str
+    calendars: tuple[tuple[str, str], ...] | None = None
+
+    def looked_up(self, connection: duckdb.DuckDBPyConnection) -> Subject:
+        """Return this subject with the calendars of its bars."""
+        found = connection.execute(
+            "select distinct symbol, calendar_id from features.session_bars where symbol in"
+            " (select unnest($symbols::varchar[])) order by all",
+            {"symbols": list(self.symbols)},
+        ).fetchall()
+        return replace(self, calendars=tuple(found))
 
     def relations(self) -> dict[str, str]:
         """Return the subquery of each name that rules may read: rows of these symbols, known at as_of."""
@@ -41,24 +52,36 @@ class Subject:
         mine = f"symbol in ({listed})"
         # the calendars that bars are on, whatever the metadata say of them: those are judged too
         calendars = f"select distinct symbol, calendar_id from features.session_bars where {mine}"
-        # a row of a session that may be missing has no time of its own: its calendar has it
+        if self.calendars is not None:
+            mine_on = _texts(symbol for symbol, _ in self.calendars)
+            found_on = _texts(calendar for _, calendar in self.calendars)
+            calendars = f"select unnest({mine_on}) as symbol, unnest({found_on}) as calendar_id"
+        # a row of a session that may be missing has no time of its own: its calendar says which session closed last
         closed = (
-            f"select listed.symbol, calendar.session_date from ({calendars}) as listed"
+            "select listed.symbol, max(calendar.session_date) as last_date"
+            f" from ({calendars}) as listed"
             " inner join features.market_calendar as calendar on listed.calendar_id = calendar.calendar_id"
-            f" where calendar.close_utc <= {instant}"
+            f" where calendar.close_utc <= {instant} group by listed.symbol"
         )
+
+        def until(table: str, column: str = "session_date") -> str:
+            return (
+                f"(select judged.* from features.{table} as judged inner join ({closed}) as closed"
+                f" on judged.symbol = closed.symbol and judged.{column} <= closed.last_date)"
+            )
+
         return {
             "profile": f"(select unnest([{listed}]) as symbol, {instant} as as_of_utc, '{self.volume}' as volume)",
             "session_bars": f"(select * from features.session_bars where {mine} and known_at_utc <= {instant})",
             "daily_returns": f"(select * from features.daily_returns where {mine} and known_at_utc <= {instant})",
-            "bar_spikes": f"(select * from features.bar_spikes where (symbol, session_date) in ({closed}))",
+            "bar_spikes": until("bar_spikes"),
             # a bar off the calendar has no close: its day is over a day after it opened
             "bar_verdicts": f"(select * from features.bar_verdicts where {mine}"
             f" and coalesce(close_utc, opened_at_utc + interval 1 day) <= {instant})",
             # not by the time of the row, which is what is judged
-            "factor_history": f"(select * from features.factor_history where (symbol, session_date) in ({closed}))",
-            "bar_gaps": f"(select * from features.bar_gaps where (symbol, session_date) in ({closed}))",
-            "symbol_health": f"(select * from features.symbol_health where (symbol, as_of_date) in ({closed}))",
+            "factor_history": until("factor_history"),
+            "bar_gaps": until("bar_gaps"),
+            "symbol_health": until("symbol_health", "as_of_date"),
             "symbols": f"(select * from features.symbols where {mine})",
             "execution_limits": f"(select * from features.execution_limits where {mine} and valid_from <= {instant})",
             "metadata_coverage": (
@@ -82,6 +105,12 @@ class Subject:
         """Return the query of a rule's failing rows with its placeholders filled."""
         relations = self.relations()
         return (rule.failing_rows or "").format(**relations, batch=relations[rule.relation]).strip().rstrip(";")
+
+
+def _texts(values: Iterable[str]) -> str:
+    """Return a list of texts in SQL."""
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"[{listed}]::varchar[]"
 
 
 def scanned_symbols(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def find_judgement(connection: duckdb.DuckDBPyConnection, home: Home, settings: 
     from quantmill.stages.opening import sha256
 
     rules = load_rules(home.manifest)
-    subject = subject_of(settings, scanned_symbols(connection, settings))
+    subject = subject_of(settings, scanned_symbols(connection, settings)).looked_up(connection)
     content = content_of(connection, subject, {name for rule in rules for name in (*rule.reads, rule.relation)})
     identity = judgement_id(subject, rules, content)
     judged = 0

@@ -104,6 +104,11 @@ def test_a_correction_closes_opens_and_shortens_sessions_of_its_calendar_alone()
     assert dates == sorted(dates)
 
 
+def test_a_correction_reaches_a_calendar_under_its_other_name() -> None:
+    found = calendar_sessions(["NYSE"], None, corrections_of([row()]))
+    assert date(2026, 5, 5) not in found["session_date"].to_pylist()
+
+
 def test_of_one_date_the_newest_version_counts() -> None:
     again = {**EARLY, "version": 2, "session_date": date(2026, 5, 5)}
     (found,) = corrections_of([again, row()])
