@@ -79,6 +79,15 @@
     {% endif %}
 {%- endmacro %}
 
+{# The same for a test of a key, which has its session in it where the model follows changes; else the whole model. #}
+{% macro unchecked_keys(model, columns) -%}
+    {% set known = execute and model is not string %}
+    {% set node = graph.nodes.get('model.quantmill.' ~ model.identifier, {}) if known else {} %}
+    {% set meta = node.get('config', {}).get('meta', {}) %}
+    {% set day = 'as_of_date' if 'as_of_date' in columns else 'session_date' %}
+    {{- unchecked(model, day, meta.get('whole_sessions', false)) if meta.get('follows_changes') else model -}}
+{%- endmacro %}
+
 {# At the end of a build: up to which change the tests that passed have seen the tables. #}
 {% macro note_checks(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
@@ -145,7 +154,8 @@
     {% do return(flags.FULL_REFRESH if configured is none else configured) %}
 {% endmacro %}
 
-{# Changes that every model was built for, and every test of them has seen, are settled; of each symbol the newest stays, to be compared with. #}
+{# Changes that every model was built for and every test of them has seen are settled; of each symbol the newest stays,
+   to be compared with. #}
 {% macro forget_settled_changes() -%}
     {% if is_incremental() %}
         delete from {{ this }} as changes
