@@ -43,7 +43,8 @@ ONE_MODE = {
 
 # Everything up to the paths of the cells, and nothing of what only reads them; nothing is published.
 DECIDED = (
-    "--select", "+portfolio_returns", "+atom_weights", "+target_weights", "+alpha_scores", "+vetoes",
+    "--select", "+symbol_identity", "+survival_tests", "+peg_sessions", "+base_returns", "+technical_ratings",
+    "+expected_sessions", "+portfolio_returns", "+atom_weights", "+target_weights", "+alpha_scores", "+vetoes",
     "+selection_warnings", "+decisions", "+clusters", "+market_regimes", "+factor_history",
     "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test",
 )  # fmt: skip
@@ -176,6 +177,12 @@ def decided(home: Home, cut: date) -> Iterator[tuple[str, set[tuple[object, ...]
             select window_set, window_index, regime, regime_score, quadrant, regime_date
             from selection.windows where decision_date <= ?
         """,
+        "identity": "select * from features.symbol_identity where as_of_date <= ?",
+        "survival": "select * from features.survival_tests where is_tested and tested_from_date <= ?",
+        "expected sessions": "select * from work.expected_sessions where session_date <= ?",
+        "pegs": "select * from work.peg_sessions where session_date <= ?",
+        "dollar returns": "select * from features.base_returns where session_date <= ?",
+        "ratings": "select * from features.technical_ratings where session_date <= ?",
         "spikes": "select symbol, session_date, code, value from features.bar_spikes where session_date <= ?",
     }
     for name, query in queries.items():

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from python.features.pipeline import Pipeline
+
 COINS = {
     "date_column": None,
     "time_column": "ts_utc",
@@ -68,3 +70,63 @@ def test_a_series_of_dividends_and_splits_lands_with_its_crash(warehouse: Any, s
     assert warehouse.rows(
         "select count(*) from raw.bars where high < greatest(open, close) or low > least(open, close)"
     )[0] == (68,)
+
+
+def test_a_few_of_two_whole_markets_have_the_codes_and_labels_that_the_page_about_them_tells(
+    warehouse: Any, shared_data: Path, tmp_path: Path
+) -> None:
+    """What docs/markets.md says of all 11,252 symbols, on one or two for each of its rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    names = {
+        "us_full_market_2025q1_1d": ("AAPL", "SPY", "VRTL", "AMZE", "AACT.U", "EHLD", "FORLU", "CLEU", "ATCH",
+                                     "IIPR.PRA", "NYMTM"),
+        "binance_usdm_perp_1d": ("BTCUSDT", "ZKJUSDT", "BULLAUSDT", "BLESSUSDT"),
+    }  # fmt: skip
+    given = {
+        "us_full_market_2025q1_1d": {
+            "source": "iex", "symbol_form": "NYSE:{}", "mapping": {"volume": "volume_iex"},
+            "adjustment": "total_return", "received_at": datetime(2025, 4, 7, tzinfo=UTC),
+        },
+        "binance_usdm_perp_1d": {
+            **COINS, "source": "binance", "symbol_form": "BINANCE:{}.P",
+            "received_at": datetime(2026, 3, 19, 19, 49, tzinfo=UTC),
+        },
+    }  # fmt: skip
+    warehouse.now = datetime(2026, 6, 1, tzinfo=UTC)
+    for name, symbols in names.items():
+        rows = pq.read_table(shared_data / name / f"{name}.parquet")
+        few = rows.filter(pc.is_in(rows["symbol"], pa.array(symbols)))
+        pq.write_table(few, tmp_path / "few.parquet")
+        warehouse.import_path(tmp_path / "few.parquet", **given[name])
+    assert set(warehouse.rows("select code, symbol from raw.quarantine where code <> 'SUSPECT_DROP'")) == {
+        ("DUPLICATE_ROW", "NYSE:IIPR.PRA"), ("DUPLICATE_ROW", "NYSE:NYMTM"),
+        ("TOXIC_RETURN", "NYSE:ATCH"), ("TOXIC_RETURN", "BINANCE:BLESSUSDT.P"),
+    }  # fmt: skip
+    waiting = warehouse.rows("select distinct symbol from raw.quarantine where code = 'SUSPECT_DROP' order by 1")
+    assert waiting == [("BINANCE:BULLAUSDT.P",), ("BINANCE:ZKJUSDT.P",), ("NYSE:CLEU",)]
+
+    pipeline = Pipeline()
+    pipeline.connection.execute(f"attach '{warehouse.home.workbench}' as landed (read_only)")
+    for table in ("raw.bars", "raw.symbol_metadata", "raw.findings", "raw.loads", "ops.symbol_registry"):
+        pipeline.connection.execute(f"insert into {table} by name select * from landed.{table}")
+    pipeline.build("symbol_health")
+    found = pipeline.ask(
+        "select symbol, label, reasons from symbol_health"
+        " qualify row_number() over (partition by symbol order by as_of_date desc) = 1 order by 1"
+    )
+    assert {symbol: (label, reasons) for symbol, label, reasons in found} == {
+        "BINANCE:BTCUSDT.P": ("OK", ""),
+        "BINANCE:BULLAUSDT.P": ("TOXIC", "SPIKES:1,MISSING:1"),
+        "BINANCE:ZKJUSDT.P": ("TOXIC", "SPIKES:13,MISSING_RUN,MISSING:6"),
+        "NYSE:AACT.U": ("DEGRADED", "SESSIONS_BEHIND:1,MISSING:1,STALL:32"),
+        "NYSE:AAPL": ("OK (MARKET CLOSED)", ""),
+        "NYSE:AMZE": ("OK", "MISSING:1"),
+        "NYSE:CLEU": ("TOXIC", "SPIKES:22,MISSING_RUN,MISSING:11"),
+        "NYSE:EHLD": ("DEGRADED", "MISSING_RUN,MISSING:2"),
+        "NYSE:FORLU": ("STALE", "SESSIONS_BEHIND:10,MISSING_RUN,MISSING:10,STALL:53"),
+        "NYSE:SPY": ("OK (MARKET CLOSED)", ""),
+        "NYSE:VRTL": ("OK", ""),
+    }

@@ -132,7 +132,7 @@ def test_values_become_probabilities_by_average_rank() -> None:
 
 
 def test_values_become_probabilities_by_the_normal_distribution() -> None:
-    """M3: what the standardised values -.3673, .8080, .8080 and -1.2487 have below them; no factor has another curve."""
+    """M3: what the standardised values -.3673, .8080, .8080 and -1.2487 have below them; no other curve is used."""
     found = [value for value, _ in probabilities("adx", [0.10, 0.30, 0.30, -0.05])]
     assert found == pytest.approx([0.3567, 0.7905, 0.7905, 0.1059], abs=5e-5)
     standardised = [NormalDist().inv_cdf(value) for value in found]
