@@ -343,6 +343,18 @@ class Cycle:
         """Return those of `symbols` that no landed metadata describes, in order."""
         return symbols_without_metadata(self.session.connection, sorted(set(symbols)))
 
+    def _unnamed(self, symbols: Sequence[str]) -> list[str]:
+        """Return those of `symbols` of which no scan has said what they are; the models describe the others by it."""
+        rows = self.session.connection.execute(
+            """
+            select symbol from (select unnest(?::varchar[]) as symbol)
+            anti join (select symbol from raw.scan_rows where nullif(payload ->> 'type', '') is not null) using (symbol)
+            order by symbol
+            """,
+            [list(symbols)],
+        ).fetchall()
+        return [row[0] for row in rows]
+
     def bars(self, *, is_last: bool = True) -> Result:
         """Fetch the bars of every symbol in scope that is not up to date; a repair that follows has the last word."""
         symbols = self.scope()
@@ -367,10 +379,11 @@ class Cycle:
         self._count(result, done.landed, lambda load: str(load.context.get("symbol")), is_told=False)
         self._judge_network(result, done.landed)
         self._judge_health(result)
-        if undescribed := self.undescribed(every):
+        if undescribed := self._unnamed(self.undescribed(every)):
             shown = ", ".join(undescribed[:5]) + (" ..." if len(undescribed) > 5 else "")
             result.notes.append(
-                f"{len(undescribed)} symbols have no metadata, so their bars belong to no session: {shown}; "
+                f"no description and no scan says what {len(undescribed)} symbols are, so their bars belong to no "
+                f"session: {shown}; "
                 + (f"make meta-ingest PROFILE={self.profile}" if self.profile else "python -m ingest metadata")
             )
         if not is_last and result.exit_code == HEALTH:

@@ -228,6 +228,9 @@ def sql(query: str | None, form: str, workbench: bool) -> None:
     """Answer a SQL query from the published snapshot, read-only. Without QUERY it reads standard input.
 
     Example: python -m quantmill sql "select run_id, status from selection.runs"
+
+    Functions that SQL lacks: permutation_entropy, hurst_exponent and haar_energy of a list of returns in order of time,
+    as in hurst_exponent(list(simple_return order by session_date)); normal_cdf of a number.
     """
     from quantmill.listing import answer
 

@@ -208,12 +208,15 @@ def _unsealed(home: Home) -> Iterator[str]:
 def answer(home: Home, query: str, form: str, *, workbench_say: Callable[[str], None] | None = None) -> str:
     """Return the answer to `query` as a table, CSV or JSON: from the published snapshot, or from the workbench.
 
-    `workbench_say` asks for the workbench, and is told when that has to be waited for. Raises `UsageError` with
-    DuckDB's message when the query does not run.
+    The functions of `quantmill.udf` are registered. `workbench_say` asks for the workbench, and is told when that has
+    to be waited for. Raises `UsageError` with DuckDB's message when the query does not run.
     """
     import duckdb
 
+    from quantmill.udf import register
+
     with read_workbench(home, say=workbench_say) if workbench_say else read_snapshot(home) as connection:
+        register(connection)
         try:
             cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or []]

@@ -1,12 +1,26 @@
--- One row per landed metadata record of a symbol: its fields in one vocabulary, with the defaults of its exchange.
-with records as (
+-- One row per landed metadata record of a symbol, and per word of a scan before it: its fields in one vocabulary.
+with statements as (
+
+    select
+        *,
+        'metadata' as metadata_source
+    from {{ ref('stg_symbols') }}
+    union all by name
+    select
+        *,
+        'scan' as metadata_source
+    from {{ ref('scan_descriptions') }}
+
+),
+
+records as (
 
     select
         *,
         coalesce(type, asset_type, '') as stated_type,
         coalesce(base, '') as stated_base,
         coalesce(quote, '') as stated_quote
-    from {{ ref('stg_symbols') }}
+    from statements
 
 ),
 
@@ -50,6 +64,8 @@ placed as (
             and records.stated_quote = names.stated_quote
     left join {{ ref('seed_exchanges') }} as exchanges on names.exchange = exchanges.exchange
     left join zones on records.timezone = zones.name
+    -- a scan that leaves a ticker in doubt says no more than the ticker
+    where records.metadata_source = 'metadata' or not names.is_ambiguous
 
 ),
 
@@ -123,7 +139,8 @@ final as (
         contract_multiplier,
         is_active,
 
-        -- times
+        -- who says so, and when
+        metadata_source,
         received_at_utc
 
     from placed

@@ -6,6 +6,7 @@ with descriptions as (
         received_at_utc as observed_at_utc,
         load_id,
         row_number,
+        metadata_source,
         is_active,
         struct_pack(
             exchange := exchange, profile := profile, asset_class := asset_class, asset_type := asset_type,
@@ -30,6 +31,7 @@ words as (
         observed_at_utc,
         load_id,
         row_number,
+        metadata_source,
         is_active,
         facts
     from descriptions
@@ -39,6 +41,7 @@ words as (
         received_at_utc as observed_at_utc,
         load_id,
         row_number,
+        null as metadata_source,
         status = 'TRADING' as is_active,
         null as facts
     from {{ ref('stg_execution_limits') }}
@@ -49,6 +52,7 @@ words as (
         since_utc as observed_at_utc,
         '~registry' as load_id,
         place as row_number,
+        null as metadata_source,
         is_listed as is_active,
         null as facts
     from {{ ref('stg_symbol_listings') }}
@@ -63,6 +67,7 @@ filled as (
         observed_at_utc,
         load_id,
         row_number,
+        last_value(metadata_source ignore nulls) over so_far as metadata_source,
         last_value(facts ignore nulls) over so_far as facts,
         coalesce(last_value(is_active ignore nulls) over so_far, true) as is_active
     from words
@@ -85,13 +90,42 @@ settled as (
 
 ),
 
+marked as (
+
+    select
+        *,
+        cast(
+            lag(facts) over by_symbol is distinct from facts
+            or lag(is_active) over by_symbol is distinct from is_active
+            as integer
+        ) as is_change
+    from settled
+    window by_symbol as (partition by symbol order by observed_at_utc)
+
+),
+
+numbered as (
+
+    select
+        *,
+        sum(is_change) over (partition by symbol order by observed_at_utc) as version
+    from marked
+
+),
+
+-- a record that says what a scan had said before is what describes the symbol
 changes as (
 
-    select *
-    from settled
-    qualify
-        lag(facts) over (partition by symbol order by observed_at_utc) is distinct from facts
-        or lag(is_active) over (partition by symbol order by observed_at_utc) is distinct from is_active
+    select
+        symbol,
+        version,
+        any_value(facts) as facts,
+        any_value(is_active) as is_active,
+        min(observed_at_utc) as observed_at_utc,
+        case when bool_or(metadata_source = 'metadata') then 'metadata' else 'scan' end as metadata_source,
+        arg_min(load_id, (metadata_source = 'scan', observed_at_utc)) as load_id
+    from numbered
+    group by symbol, version
 
 ),
 
@@ -123,7 +157,6 @@ intervals as (
     select
         changes.*,
         first_bars.opened_at_utc as genesis_utc,
-        row_number() over (partition by changes.symbol order by changes.observed_at_utc) as version,
         lead(changes.observed_at_utc) over (partition by changes.symbol order by changes.observed_at_utc) as valid_to,
         least(first_bars.opened_at_utc, changes.observed_at_utc) as first_known_utc
     from changes
@@ -175,6 +208,9 @@ final as (
         case when version = 1 then first_known_utc else observed_at_utc end as valid_from,
         valid_to,
         version = 1 and first_known_utc < observed_at_utc as is_backfilled,
+
+        -- who says so
+        metadata_source,
         load_id
 
     from intervals
