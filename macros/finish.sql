@@ -81,13 +81,20 @@
             info=true) %}
     {% endif %}
     {% do report_quality() %}
+    {# whoever went before anybody asked: what he is, the scans say; what he costs to trade, a default #}
+    {% set scanned = run_query("select string_agg(symbol, ', ' order by symbol) from features.symbols where valid_to is null
+        and metadata_source = 'scan' and symbol in (select symbol from selection.candidates" ~ own ~ ")").rows[0][0] %}
+    {% if scanned %}
+        {% do log('attention: only scans say what they are: ' ~ scanned ~ '; nobody has described them, and their trading'
+            ~ ' limits are defaults', info=true) %}
+    {% endif %}
     {% set absent = run_query("with absent as (select symbol, symbol in (select symbol from features.bar_verdicts
         where verdict = 'UNKNOWN_SYMBOL') as has_bars from selection.candidates" ~ own ~ " group by symbol
         having bool_and(verdict = 'MISSING')) select string_agg(symbol, ', ' order by symbol) filter (where has_bars),
         string_agg(symbol, ', ' order by symbol) filter (where not has_bars) from absent").rows[0] %}
     {% if absent[0] %}
-        {% do log('attention: nobody has described ' ~ absent[0] ~ ', so the bars that landed of them belong to no'
-            ~ " session: 'make meta-ingest' for this profile, then build again", info=true) %}
+        {% do log('attention: no description and no scan says what they are: ' ~ absent[0] ~ '; the bars that landed of'
+            ~ " them belong to no session: 'make meta-ingest' for this profile, then build again", info=true) %}
     {% endif %}
     {% if absent[1] %}
         {% do log('attention: no window has data of ' ~ absent[1] ~ '; selection.candidates says why', info=true) %}

@@ -69,6 +69,43 @@ def funnel_section(reader: Reader, section: Section) -> None:
     )
 
 
+def scans_section(reader: Reader, section: Section) -> None:
+    """Fill the section on the newest scan of each scanner: what each stage took away, down to the candidates."""
+    scanners = [one["scanner_id"] for one in reader.settings().get("universe.scanners") or ()]
+    if not scanners:
+        section.find(NA, "The profile takes its symbols from a list; no scanner is asked.")
+        return
+    rows = reader.ask("scan_funnel", required=False)
+    selected = {row["scanner_id"]: row["remaining_count"] for row in rows if row["stage"] == "selected"}
+    silent = sorted(set(scanners) - selected.keys())
+    empty = sorted(name for name, left in selected.items() if not left)
+    if silent:
+        section.find(WARN, f"Scanners without a scan by the last decision: {', '.join(silent)}.")
+    if empty:
+        section.find(WARN, f"Scanners whose newest scan let nobody pass: {', '.join(empty)}.")
+    if not silent and not empty:
+        section.find(OK, f"Every scanner let somebody pass; the fewest are {min(selected.values())}.")
+    if not rows:
+        return
+    section.blocks.append(
+        table(
+            "scan-funnel",
+            rows,
+            [
+                words("Scanner", "scanner_id"),
+                words("Scanned (UTC)", "scanned_at_utc"),
+                words("Answer", "status"),
+                words("Stage", "stage"),
+                count("Dropped", "dropped_count"),
+                count("Remaining", "remaining_count"),
+            ],
+            is_tall=True,
+            caption="The newest scan of each scanner that the last decision knew: what was fetched, whom each stage"
+            " took away, and who became a candidate. features.scan_candidates says why for each symbol.",
+        )
+    )
+
+
 def _funnel_path(reader: Reader, section: Section) -> None:
     """Draw the atoms left after each stage at each decision."""
     rows = reader.ask("funnel_path")

@@ -49,6 +49,7 @@ RISK: Sequence[Plan] = (
     ("solver", "Solver and fallbacks", evidence.solver_section),
 )
 SELECTION: Sequence[Plan] = (
+    ("scans", "Newest scans", narrative.scans_section),
     ("funnel", "Selection funnel", narrative.funnel_section),
     ("vetoes", "Vetoes", narrative.vetoes_section),
     ("battles", "Cluster battles", narrative.battles_section),

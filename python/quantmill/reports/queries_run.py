@@ -266,7 +266,7 @@ select
         verdicts.reasons,
         case
             when symbols.symbol in (select symbol from features.bar_verdicts where verdict = 'UNKNOWN_SYMBOL')
-                then 'bars have landed, but nobody described the symbol, so they belong to no session: make meta-ingest'
+                then 'bars have landed, but no description and no scan says what it is, so they belong to no session'
             else 'no bar up to the as-of date'
         end
     ) as reasons,

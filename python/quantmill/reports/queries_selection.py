@@ -29,6 +29,44 @@ inner join selection.windows as windows
 where funnel.run_id = $run_id
 order by funnel.window_set, funnel.selection_engine, funnel.window_index
 """,
+    # Of each scanner of the profile the newest scan that the last decision knew; what took nothing away has no row.
+    "scan_funnel": """
+with scanners as (
+
+    select distinct
+        json_extract_string(items.item, '$.scanner_id') as scanner_id
+    from selection.run_settings as settings
+    cross join unnest(cast(settings.value as json[])) as items (item)
+    where settings.run_id = $run_id and settings.key = 'universe.scanners'
+
+),
+
+decided as (
+
+    select max(decision_close_utc) as last_decision_utc
+    from selection.windows
+    where run_id = $run_id
+
+)
+
+select
+    funnel.scanner_id,
+    funnel.scanned_at_utc,
+    funnel.status,
+    funnel.universe_count,
+    funnel.stage_number,
+    funnel.stage,
+    funnel.dropped_count,
+    funnel.remaining_count
+from features.scan_funnel as funnel
+inner join scanners on funnel.scanner_id = scanners.scanner_id
+inner join decided on funnel.scanned_at_utc <= decided.last_decision_utc
+qualify
+    dense_rank() over (
+        partition by funnel.scanner_id order by funnel.scanned_at_utc desc, funnel.load_id desc
+    ) = 1
+order by funnel.scanner_id, funnel.stage_number
+""",
     "outcomes": """
 select selection_engine, window_set, outcome, count(*) as decision_count, count(distinct symbol) as symbol_count
 from selection.decisions

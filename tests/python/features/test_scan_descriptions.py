@@ -19,13 +19,18 @@ Landing = Callable[[Pipeline], None]
 
 
 def named(pipeline: Pipeline, day: int = 10, **changes: Any) -> None:
-    """Land a scan of a day in February that names the symbol."""
-    scan(pipeline, scanner(), [coin(GONE, "FLM", "USDT", **FULL) | changes], at=datetime(2025, 2, day, 0, 10))
+    """Land a scan of a day in February that names the symbol, of a scanner that wants to see its bars' turnover."""
+    scan(
+        pipeline,
+        scanner(median_turnover_min=5e6),
+        [coin(GONE, "FLM", "USDT", **FULL) | changes],
+        at=datetime(2025, 2, day, 0, 10),
+    )
 
 
 def start(pipeline: Pipeline) -> None:
     """Land a scan that names a coin, its bars, and nothing else that says what it is."""
-    bars(pipeline, GONE, until=datetime(2025, 2, 28))
+    bars(pipeline, GONE, wiggle=0.01)
     named(pipeline)
 
 
@@ -39,7 +44,7 @@ def test_bars_of_whom_only_scans_named_belong_to_sessions() -> None:
     start(pipeline)
     # a list names it too, and nobody says what this one is
     bars(pipeline, "BINANCE:NOBODYUSDT")
-    pipeline.build("symbol_health")
+    pipeline.build("symbol_health", "scan_candidates")
     assert versions(pipeline, *SAID, "timezone", "tick_size", "is_active") == [
         ("crypto", "spot", "Flamingo", "spot", "FLM", "USDT", "FLM", "24/7", "UTC", None, True, "scan", FIRST_BAR, None)
     ]
@@ -47,6 +52,7 @@ def test_bars_of_whom_only_scans_named_belong_to_sessions() -> None:
     assert pipeline.ask(verdicts) == [(GONE, "ACCEPTED", 40), ("BINANCE:NOBODYUSDT", "UNKNOWN_SYMBOL", 40)]
     health = "select distinct verdict from symbol_health where symbol = ? and as_of_date <= '2025-02-28'"
     assert pipeline.ask(health, GONE) == [("OK",)]
+    assert pipeline.ask("select symbol, is_kept, drop_reason from scan_candidates") == [(GONE, True, None)]
 
 
 def test_limits_of_whom_only_scans_named_are_flagged_defaults_and_count_as_not_covered() -> None:

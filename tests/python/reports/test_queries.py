@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
 import duckdb
 import pytest
 from quantmill.errors import QuantmillError
+from quantmill.reports.narrative import scans_section
+from quantmill.reports.page import Section
 from quantmill.reports.queries import QUERIES, Answers, MissingData, OlderSnapshot, written_out
+from quantmill.reports.reader import Reader
 
 RUN = "r-20200101-00000000"
 
@@ -262,3 +266,49 @@ def test_no_query_has_a_quote_that_a_shell_would_eat(name: str) -> None:
 def test_errors_of_the_report_are_errors_of_quantmill() -> None:
     assert issubclass(OlderSnapshot, MissingData)
     assert issubclass(MissingData, QuantmillError)
+
+
+def test_of_each_scanner_of_the_profile_the_newest_scan_that_was_known_is_shown(answers: Answers) -> None:
+    connection = answers.connection
+    connection.execute("create table selection.run_settings (run_id text, key text, value text, source_layer text)")
+    named = json.dumps([{"scanner_id": name} for name in ("long", "short", "silent")])
+    connection.execute("insert into selection.run_settings values (?, 'universe.scanners', ?, 'profile')", [RUN, named])
+    connection.execute("create table selection.windows (run_id text, decision_close_utc timestamp)")
+    connection.execute("insert into selection.windows values (?, '2020-01-03')", [RUN])
+    connection.execute(
+        """
+        create table features.scan_funnel as
+        select load_id, scanned_at_utc::timestamp as scanned_at_utc, scanner_id, 'OK' as status, 9 as universe_count,
+            stage_number, stage, dropped_count, remaining_count
+        from (values
+            ('a', '2020-01-01', 'long', 1, 'fetched', 0, 9), ('a', '2020-01-01', 'long', 2, 'selected', 0, 9),
+            ('b', '2020-01-02', 'long', 1, 'fetched', 0, 9), ('b', '2020-01-02', 'long', 2, 'liquidity', 4, 5),
+            ('b', '2020-01-02', 'long', 3, 'selected', 0, 5), ('c', '2020-01-04', 'long', 1, 'selected', 0, 7),
+            ('d', '2020-01-02', 'short', 1, 'fetched', 0, 2), ('d', '2020-01-02', 'short', 2, 'limit', 2, 0),
+            ('d', '2020-01-02', 'short', 3, 'selected', 0, 0), ('e', '2020-01-02', 'other', 1, 'selected', 0, 3)
+        ) as rows (load_id, scanned_at_utc, scanner_id, stage_number, stage, dropped_count, remaining_count)
+        """
+    )
+    shown = [(row["scanner_id"], row["stage"], row["remaining_count"]) for row in answers("scan_funnel")]
+    assert shown == [
+        ("long", "fetched", 9), ("long", "liquidity", 5), ("long", "selected", 5),
+        ("short", "fetched", 2), ("short", "limit", 0), ("short", "selected", 0),
+    ]  # fmt: skip
+    section = Section("scans", "Newest scans")
+    scans_section(Reader(answers), section)
+    assert [(finding.status, finding.text) for finding in section.findings] == [
+        ("WARN", "Scanners without a scan by the last decision: silent."),
+        ("WARN", "Scanners whose newest scan let nobody pass: short."),
+    ]
+    assert [len(block.rows) for block in section.blocks] == [6]
+
+
+def test_a_profile_with_a_list_has_no_scans_to_show(answers: Answers) -> None:
+    answers.connection.execute(
+        "create table selection.run_settings as select ? as run_id, 'universe.id' as key, '\"u\"' as value,"
+        " 'profile' as source_layer",
+        [RUN],
+    )
+    section = Section("scans", "Newest scans")
+    scans_section(Reader(answers), section)
+    assert [finding.status for finding in section.findings] == ["N/A"] and not section.blocks

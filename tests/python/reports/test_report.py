@@ -30,7 +30,7 @@ SECTIONS = {
         "risk.html": ("risk-matrix", "bands", "drawdown", "caps", "solver"),
         "tearsheet_headline.html": TEARSHEET,
         "tearsheet_best.html": TEARSHEET,
-        "selection.html": ("funnel", "vetoes", "battles", "overlap", "regimes", "selection-warnings"),
+        "selection.html": ("scans", "funnel", "vetoes", "battles", "overlap", "regimes", "selection-warnings"),
         "quality.html": ("rules", "failures", "health", "coverage", "gaps"),
     }.items()
     for identity in identities
@@ -585,7 +585,7 @@ def test_the_command_fails_where_a_section_fails(altered_home: Callable[..., Hom
             " update features.bar_verdicts set verdict = 'UNKNOWN_SYMBOL' where symbol = 'NYSE:KO'",
             "quality.html#health",
             "WARN",
-            "bars have landed, but nobody described the symbol, so they belong to no session: make meta-ingest",
+            "bars have landed, but no description and no scan says what it is, so they belong to no session",
         ),
         (
             "update features.session_bars set is_late_revision = true"
