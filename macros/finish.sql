@@ -82,11 +82,11 @@
     {% endif %}
     {% do report_quality() %}
     {# whoever went before anybody asked: what he is, the scans say; what he costs to trade, a default #}
-    {% set scanned = run_query("select string_agg(symbol, ', ' order by symbol) from features.symbols where valid_to is null
-        and metadata_source = 'scan' and symbol in (select symbol from selection.candidates" ~ own ~ ")").rows[0][0] %}
+    {% set scanned = run_query("select string_agg(symbol, ', ' order by symbol) from features.symbols
+        where valid_to is null and metadata_source = 'scan' and symbol in (select symbol from selection.candidates" ~ own ~ ")").rows[0][0] %}
     {% if scanned %}
-        {% do log('attention: only scans say what they are: ' ~ scanned ~ '; nobody has described them, and their trading'
-            ~ ' limits are defaults', info=true) %}
+        {% do log('attention: only scans say what they are: ' ~ scanned ~ '; nobody has described them, and their'
+            ~ ' trading limits are defaults', info=true) %}
     {% endif %}
     {% set absent = run_query("with absent as (select symbol, symbol in (select symbol from features.bar_verdicts
         where verdict = 'UNKNOWN_SYMBOL') as has_bars from selection.candidates" ~ own ~ " group by symbol

@@ -12,6 +12,7 @@ from quantmill.listing import answer
 from quantmill.manifest.compose import resolve
 from quantmill.manifest.home import Home
 from quantmill.reports.formats import METRICS
+from quantmill.udf import register
 from support import ROOT
 
 BLOCK = re.compile(
@@ -48,6 +49,7 @@ def test_a_question_is_a_file_in_analyses(question: str, query: str) -> None:
 def test_the_queries_of_a_document_run(path: Path, sample_home: Home) -> None:
     blocks = re.findall(r"```sql\n(.+?)\n```", path.read_text(encoding="utf-8"), re.S)
     with duckdb.connect(str(sample_home.snapshot), read_only=True) as connection:
+        register(connection)
         # a block is what a reader pastes: statements with semicolons between them
         for block in blocks:
             connection.execute(block).fetchall()

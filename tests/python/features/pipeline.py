@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -199,9 +200,11 @@ class Pipeline:
         from quantmill.stages import features
 
         _, query, compute = CALCULATED[name]
-        everything = {"first": "", "last": "\U0010ffff"}
+        everything = {"first": "", "last": "\U0010ffff", "since": date.min, "sparse": []}
         plain = getattr(features, query).replace("features.", "").replace("work.", "")
-        rows = self.connection.execute(plain, everything).to_arrow_table()
+        given = {name: value for name, value in everything.items() if f"${name}" in plain}
+        rows = self.connection.execute(plain, given).to_arrow_table()
+        rows = rows.sort_by([("symbol", "ascending"), ("session_date", "ascending")])
         computed = getattr(features, compute)(rows, np.full(rows.num_rows, "0001-01-01", dtype="datetime64[D]"))
         self.connection.register("computed", computed)
         self.connection.execute(f"create or replace table {name} as select * from computed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -339,19 +340,17 @@ def test_a_row_of_another_symbol_is_never_stored(warehouse: Any) -> None:
     assert codes(warehouse) == {"FOREIGN_ROW": 1}
 
 
-def test_the_thresholds_are_those_of_the_model_that_looks_at_stored_bars(repository: Any) -> None:
+def test_the_thresholds_are_those_of_the_model_that_looks_at_stored_bars() -> None:
+    from quantmill.features import health
+
     from ingest import thresholds
 
-    model = (repository / "models" / "features" / "health" / "bar_spikes.sql").read_text(encoding="utf-8")
-    for text in (
-        f"abs(simple_return) > {thresholds.TOXIC_RETURN}",
-        f"abs(simple_return) > {thresholds.EXTREME_RETURN} and",
-        f"simple_return < {thresholds.SUSPECT_RETURN}",
-        f"> ln({thresholds.SUSPECT_LEVEL})",
-        f"rows between {thresholds.BARS_BEFORE} preceding and 1 preceding",
-        f"{thresholds.VOLUME_DEVIATIONS} * deviation_volume else {thresholds.VOLUME_MEANS} * mean_volume",
-    ):
-        assert text in model
+    assert (thresholds.TOXIC_RETURN, thresholds.EXTREME_RETURN, thresholds.SUSPECT_RETURN) == (
+        health.TOXIC_RETURN, health.EXTREME_RETURN, health.COLLAPSE,
+    )  # fmt: skip
+    assert math.log(thresholds.SUSPECT_LEVEL) == health.LARGEST_JUMP
+    assert thresholds.BARS_BEFORE == health.BEFORE
+    assert (thresholds.VOLUME_DEVIATIONS, thresholds.VOLUME_MEANS) == (health.SPIKE_DEVIATIONS, health.SPIKE_MULTIPLE)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
