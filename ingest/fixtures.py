@@ -115,9 +115,8 @@ class Fixtures:
     def symbol_fields(
         self, symbols: Sequence[str], fields: Sequence[str], *, progress: Progress | None = None
     ) -> Iterator[Answer]:
-        """Yield the recorded description of each symbol; one that was never looked up is left out."""
-        asked = [_of_symbol(one) for one in sorted(set(symbols))]
-        return self._told([one for one in asked if (self.folder / one[0]).is_file()], progress)
+        """Yield the recorded description of each symbol."""
+        return self._told([_of_symbol(one) for one in sorted(set(symbols))], progress)
 
     def limits(
         self, markets: Sequence[Market] = ("spot", "usdm"), *, progress: Progress | None = None

@@ -83,6 +83,8 @@ def test_a_folder_that_holds_no_answers_is_an_error_that_names_it(tmp_path: Path
         Fixtures(tmp_path / "missing")
     with pytest.raises(UsageError, match="holds no recorded answer"):
         Fixtures(tmp_path).latest()
+    with pytest.raises(UsageError, match="no answer was recorded for the description of AMEX:MBB"):
+        Fixtures(tmp_path).symbol_fields(["AMEX:MBB"], ["name"])
     (tmp_path / "execution_limits").mkdir()
     path = tmp_path / "execution_limits" / "spot.json"
     path.write_text('[{"answers": []}]', "utf-8")
