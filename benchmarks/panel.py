@@ -7,8 +7,8 @@
     python benchmarks/panel.py quality HOME                                     the quality gate over all symbols
     python benchmarks/panel.py plain HOME                                       a plain windowed panel, in SQL alone
 
-`HOME` takes the place of QUANTMILL_HOME. Thirty million bars are `--sessions 10000`: `make` and `build` of them take
-minutes and 16 GB, so `make bench` leaves them out.
+`HOME` takes the place of QUANTMILL_HOME. Thirty million bars are `--sessions 10000`: nobody has measured them yet, and
+`make bench` leaves them out.
 """
 
 from __future__ import annotations

@@ -27,8 +27,6 @@ SIGN_TOLERANCE = 1e-12
 # What stress is measured against, the first that the run has.
 STRESS_REFERENCES = ("market", "raw_pool_ew", "benchmark")
 
-METRIC_FIELDS = ("metric", "value", "observation_count", "status", "reason")
-
 
 @dataclass(frozen=True)
 class _Judged:
