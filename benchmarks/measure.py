@@ -349,8 +349,8 @@ def measure_panel() -> list[Figure]:
     return [
         Figure(
             "data cycle, 3 million bars", "45 s, 6 GB", [first],
-            "3,000 symbols and 1,000 sessions, staging through regime with dbt's tests and the quality gate, nothing built"
-            f" before; peak {peak:.1f} GB",
+            "3,000 symbols and 1,000 sessions, staging through regime with dbt's tests and the quality gate,"
+            f" nothing built before; peak {peak:.1f} GB",
         ),
         Figure("data cycle, one new session of 3 million bars", "12 s", [day], "dbt's start is in it"),
         Figure("quality gate over 3 million bars", "10 s", [gate], "with the import of Great Expectations"),
